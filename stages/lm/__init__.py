@@ -1,0 +1,1 @@
+"""The library beneath the stage scripts, by subject."""

@@ -1,0 +1,9 @@
+"""What a stage says when it cannot go on; `script.run` turns each into one line and an exit code."""
+
+
+class UserError(Exception):
+    """Bad settings or input: one line that says what is wrong, where, and how to mend it. Exit code 2."""
+
+
+class Stopped(Exception):
+    """The stage was told to stop and has saved its state; the same command goes on. Exit code 75."""

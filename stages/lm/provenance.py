@@ -1,0 +1,96 @@
+"""Where an artifact comes from: the version of the code that made it, the libraries, the machine."""
+
+import ast
+import hashlib
+import importlib.metadata
+import os
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARIES = ("numpy", "pyarrow", "regex", "numba", "torch", "snakemake")
+
+
+def code_version(*modules: str, root: Path = ROOT) -> str:
+    """A hash of `modules` and everything under `stages/` that they import, transitively, in 12 hex digits.
+
+    Taken from the parsed source without comments and docstrings, so that only a change of behaviour changes it. Imports inside
+    functions count; modules named by strings (a registry's) do not, so callers add those that they use.
+    """
+    sources = {module: _source(path) for module, path in _closure(modules, root).items()}
+    text = "\n".join(f"# {module}\n{source}" for module, source in sorted(sources.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def environment() -> dict[str, Any]:
+    """Library versions and the machine, for a manifest."""
+    versions = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    host = {"name": platform.node(), "system": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count()}
+    return {"versions": versions, "host": host}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _closure(modules: tuple[str, ...], root: Path) -> dict[str, Path]:
+    """Every module under `stages/` reachable by imports from `modules`, packages' `__init__` included, with its file."""
+    found: dict[str, Path] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        path = _file(module, root)
+        if path is None or module in found:
+            continue
+        found[module] = path
+        waiting += [module.rpartition(".")[0], *_imports(path)]
+    return found
+
+
+def _file(module: str, root: Path) -> Path | None:
+    """The file of a module below `stages`, None for any other module and for names that are no modules."""
+    if module != "stages" and not module.startswith("stages."):
+        return None
+    base = root.joinpath(*module.split("."))
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+@cache
+def _parsed(path: Path, modified: int) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def _imports(path: Path) -> list[str]:
+    """What a file imports: modules, and names imported from modules (which may be modules themselves)."""
+    names: list[str] = []
+    for node in ast.walk(_parsed(path, path.stat().st_mtime_ns)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _source(path: Path) -> str:
+    """A file's code in a normal form: no comments, no docstrings, no layout."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            body = [line for line in node.body if not _is_string(line)]
+            node.body = body or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_string(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,110 @@
+"""What every stage script shares: its command line, its log, and its exit codes.
+
+    python -m stages.bpe --config results/bpe/NAME/config.yaml --corpus DIR --out DIR [--log FILE]
+
+Exit codes: 0 the artifact is complete; 2 bad settings or input, said in one line; 75 told to stop, state saved, the same
+command goes on.
+"""
+
+import argparse
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stages.lm.errors import Stopped, UserError
+
+log = logging.getLogger("stagecraft")
+
+ENVIRONMENT_ERRORS = {
+    errno.ENOSPC: "free some space, or put results/ on another disk",
+    errno.EDQUOT: "free some of your quota, or put results/ on another disk",
+    errno.EROFS: "put results/ where you may write",
+    errno.EACCES: "check the permissions of that path",
+    errno.EPERM: "check the permissions of that path",
+}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A stage's command line: its settings, the artifact directory of each input by role, and where to write."""
+
+    settings: dict[str, Any]
+    inputs: dict[str, Path]
+    out: Path
+    config: str
+
+
+def arguments(stage: str, description: str | None, inputs: Sequence[str] = ()) -> Arguments:
+    """Parse the command line of `stage`; `inputs` are the roles of the artifacts it reads, each an option `--<role> DIR`."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m stages.{stage}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="YAML file with the stage's settings; - reads standard input")
+    for role in inputs:
+        parser.add_argument(f"--{role}", required=True, type=Path, metavar="DIR", help=f"the {role} artifact")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the artifact to write")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="also write the messages to this file")
+    parsed = parser.parse_args()
+    _start_log(parsed.log)
+    return Arguments(read_settings(parsed.config), {role: getattr(parsed, role) for role in inputs}, parsed.out, parsed.config)
+
+
+def read_settings(config: str) -> dict[str, Any]:
+    """The mapping in a YAML file, or on standard input for `-`. Raises UserError if it cannot be read as one."""
+    try:
+        text = sys.stdin.read() if config == "-" else Path(config).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{config}: no such settings file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{config}: is not UTF-8 text; settings are a YAML file") from None
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"{config}: is not valid YAML: {problem}") from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{config}: holds {type(settings).__name__}, but settings are a mapping of keys to values")
+    return settings
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script's main function and leave the process with the exit code that its end calls for."""
+    stage = Path(sys.argv[0]).stem
+    try:
+        main()
+    except UserError as error:
+        _fail(f"{stage}: {error}")
+    except Stopped as stopped:
+        log.info("%s: %s", stage, stopped)
+        sys.exit(75)
+    except KeyboardInterrupt:
+        log.info("%s: interrupted", stage)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in ENVIRONMENT_ERRORS:
+            raise
+        _fail(f"{stage}: {error.filename or 'output'}: {error.strerror}; {ENVIRONMENT_ERRORS[error.errno]}")
+
+
+def _fail(message: str) -> None:
+    log.error("error: %s", " ".join(message.split()))
+    sys.exit(2)
+
+
+def _start_log(file: Path | None) -> None:
+    """Messages go to standard error as they are, and to `file` with the time."""
+    log.setLevel(logging.INFO)
+    console = logging.StreamHandler()
+    console.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(console)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(file, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        log.addHandler(handler)
