@@ -208,7 +208,7 @@ def _publish(draft: Path, out: Path, manifest: dict[str, Any]) -> None:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         if name == MANIFEST:
             _flush(out)
-        os.replace(draft / name, out / name)
+        (draft / name).replace(out / name)
     _flush(out)
     for file in [found for found in out.rglob("*") if found.is_file()]:
         name = file.relative_to(out).as_posix()

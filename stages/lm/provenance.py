@@ -66,30 +66,29 @@ def _file(module: str, root: Path) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
-@cache
-def _parsed(path: Path, modified: int) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
 def _imports(path: Path) -> list[str]:
     """What a file imports: modules, and names imported from modules (which may be modules themselves)."""
-    names: list[str] = []
-    for node in ast.walk(_parsed(path, path.stat().st_mtime_ns)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
+    return _parse(path.read_text(encoding="utf-8"))[0]
 
 
 def _source(path: Path) -> str:
     """A file's code in a normal form: no comments, no docstrings, no layout."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return _parse(path.read_text(encoding="utf-8"))[1]
+
+
+@cache
+def _parse(text: str) -> tuple[list[str], str]:
+    """The imports and the normal form of a file's text."""
+    tree = ast.parse(text)
+    imports: list[str] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            body = [line for line in node.body if not _is_string(line)]
-            node.body = body or [ast.Pass()]
-    return ast.unparse(tree)
+        if isinstance(node, ast.Import):
+            imports += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [line for line in node.body if not _is_string(line)] or [ast.Pass()]
+    return imports, ast.unparse(tree)
 
 
 def _is_string(node: ast.stmt) -> bool:

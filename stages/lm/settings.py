@@ -5,7 +5,7 @@ A model's fields, types, defaults and bounds are the only place where a setting 
 """
 
 import difflib
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -74,13 +74,12 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
     """The settings models that appear in a type annotation: `A | None`, `dict[str, A]`, `Annotated[A | B, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in getattr(annotation, "__args__", ()) for model in models_in(argument)]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]
 
 
 def _tag(model: type[BaseModel]) -> str | None:
     """The discriminating value of a member of a union (`family: Literal["ngram"]` -> "ngram")."""
     for field in model.model_fields.values():
-        values = getattr(field.annotation, "__args__", ())
-        if len(values) == 1 and isinstance(values[0], str):
-            return str(values[0])
+        if get_origin(field.annotation) is Literal:
+            return str(get_args(field.annotation)[0])
     return None
