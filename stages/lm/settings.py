@@ -5,17 +5,37 @@ A model's fields, types, defaults and bounds are the only place where a setting 
 """
 
 import difflib
-from typing import Any, Literal, TypeVar, get_args, get_origin
+import json
+import re
+from collections.abc import Iterable
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from stages.lm.errors import UserError
+
+EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 class Settings(BaseModel):
     """Base of every group of settings: unknown keys are refused, values never change, nothing is converted silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_exponents(cls, data: Any) -> Any:
+        """YAML 1.1 reads `3e-4` as text (it wants `3.0e-4`); where a number is due, take it for the number that is meant."""
+        if not isinstance(data, dict):
+            return data
+        return {key: float(value) if cls._is_number_as_text(key, value) else value for key, value in data.items()}
+
+    @classmethod
+    def _is_number_as_text(cls, key: str, value: Any) -> bool:
+        field = cls.model_fields.get(key)
+        kinds = {field.annotation, *get_args(field.annotation)} if field else set()
+        return isinstance(value, str) and float in kinds and EXPONENT.fullmatch(value) is not None
 
     def resolved(self) -> dict[str, Any]:
         """Every setting with its default filled in, as plain JSON values: what a digest is taken of."""
@@ -28,58 +48,88 @@ S = TypeVar("S", bound=Settings)
 def parse(cls: type[S], data: Any, where: str) -> S:
     """Build `cls` from plain values. Raises UserError naming the key's path below `where` and what is allowed there."""
     try:
-        return cls.model_validate(data)
+        return cls.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         raise UserError("; ".join(explain(cls, detail, where) for detail in error.errors())) from None
 
 
 def explain(cls: type[BaseModel], detail: Any, where: str) -> str:
     """One pydantic error detail as `path: what is wrong; what is allowed`."""
-    location = [str(part) for part in detail["loc"]]
-    path = ".".join([where, *location]) if where else ".".join(location)
-    if detail["type"] == "extra_forbidden":
-        return unknown_key(path, location[-1], known_keys(cls, detail["loc"][:-1]))
-    if detail["type"] == "missing":
-        return f"{path}: this key is required"
-    message = detail["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    value = detail.get("input")
-    shown = "" if isinstance(value, dict) else f", not {value!r}"
-    return f"{path}: {message}{shown if detail['type'] != 'value_error' else ''}"
+    shown, annotations = _follow(cls, detail["loc"])
+    path = ".".join([where, *shown] if where else shown) or "settings"
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "extra_forbidden":
+            return unknown(path, "key", shown[-1], _keys(_follow(cls, detail["loc"][:-1])[1]))
+        case "missing":
+            return f"{path}: this key is required"
+        case "union_tag_not_found":
+            key = context["discriminator"].strip("'")
+            return f"{path}.{key}: this key is required; allowed: {', '.join(filter(None, map(_tag, annotations)))}"
+        case "union_tag_invalid":
+            key, allowed = context["discriminator"].strip("'"), [tag for tag in map(_tag, annotations) if tag]
+            return unknown(f"{path}.{key}", key, str(context["tag"]), allowed)
+        case "value_error":
+            return f"{path}: {context['error']}"
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    value = detail["input"]
+    return f"{path}: {message}" + ("" if isinstance(value, dict) else f", not {value!r}")
 
 
-def unknown_key(path: str, key: str, allowed: list[str]) -> str:
+def unknown(path: str, what: str, name: str, allowed: Iterable[str]) -> str:
     """The message for a key or name that does not exist, with the nearest one that does."""
-    close = difflib.get_close_matches(key, allowed, n=1)
+    allowed = sorted(allowed)
+    close = difflib.get_close_matches(name, allowed, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{path}: unknown key; {guess}allowed here: {', '.join(sorted(allowed)) or 'nothing'}"
+    return f"{path}: unknown {what} {name!r}; {guess}allowed: {', '.join(allowed) or 'none'}"
 
 
-def known_keys(cls: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """The keys allowed at `location` below `cls`; unions are followed by the tag that pydantic puts into the location."""
-    models: list[type[BaseModel]] = [cls]
+def _follow(annotation: Any, location: tuple[Any, ...]) -> tuple[list[str], list[Any]]:
+    """Walk an error's location down the type annotations.
+
+    Returns the path as the user wrote it (pydantic puts the tags of unions into its locations, which nobody wrote) and the
+    annotations that are possible at its end.
+    """
+    shown: list[str] = []
+    here = _alternatives(annotation)
     for part in location:
-        below: list[type[BaseModel]] = []
-        for model in models:
-            field = model.model_fields.get(str(part))
-            if field is not None:
-                below += models_in(field.annotation)
-            elif _tag(model) == part:
-                below.append(model)
-        models = below or models
-    return sorted({key for model in models for key in model.model_fields})
+        tagged = [kind for kind in here if _tag(kind) == part]
+        if tagged:
+            here = tagged
+            continue
+        shown.append(str(part))
+        here = [below for kind in here for below in _below(kind, part)]
+    return shown, here
 
 
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The settings models that appear in a type annotation: `A | None`, `dict[str, A]`, `Annotated[A | B, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in models_in(argument)]
+def _alternatives(annotation: Any) -> list[Any]:
+    """The members of a union, annotated or not; any other annotation alone."""
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for argument in get_args(annotation) for kind in _alternatives(argument)]
+    return [annotation]
 
 
-def _tag(model: type[BaseModel]) -> str | None:
+def _below(kind: Any, part: Any) -> list[Any]:
+    """The annotations under the key or index `part` of a settings model, mapping or list."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return _alternatives(field.annotation) if field else []
+    if get_origin(kind) in (dict, list, tuple):
+        return _alternatives(get_args(kind)[-1])
+    return []
+
+
+def _keys(annotations: list[Any]) -> set[str]:
+    models = [kind for kind in annotations if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return {key for model in models for key in model.model_fields}
+
+
+def _tag(kind: Any) -> str | None:
     """The discriminating value of a member of a union (`family: Literal["ngram"]` -> "ngram")."""
-    for field in model.model_fields.values():
-        if get_origin(field.annotation) is Literal:
-            return str(get_args(field.annotation)[0])
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        for field in kind.model_fields.values():
+            if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
+                return str(get_args(field.annotation)[0])
     return None
