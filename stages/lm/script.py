@@ -38,10 +38,20 @@ class Arguments:
     inputs: dict[str, Path]
     out: Path
     config: str
+    options: argparse.Namespace
+    """The options that a script adds of its own: how to run, never what comes out."""
 
 
-def arguments(stage: str, description: str | None, inputs: Sequence[str] = ()) -> Arguments:
-    """Parse the command line of `stage`; `inputs` are the roles of the artifacts it reads, each an option `--<role> DIR`."""
+def arguments(
+    stage: str,
+    description: str | None,
+    inputs: Sequence[str] = (),
+    extend: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> Arguments:
+    """Parse the command line of `stage`; `inputs` are the roles of the artifacts it reads, each an option `--<role> DIR`.
+
+    `extend` may add options of the script's own to the parser; they are found in `Arguments.options`.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m stages.{stage}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,9 +60,12 @@ def arguments(stage: str, description: str | None, inputs: Sequence[str] = ()) -
         parser.add_argument(f"--{role}", required=True, type=Path, metavar="DIR", help=f"the {role} artifact")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the artifact to write")
     parser.add_argument("--log", type=Path, metavar="FILE", help="also write the messages to this file")
+    if extend is not None:
+        extend(parser)
     parsed = parser.parse_args()
     _start_log(parsed.log)
-    return Arguments(read_settings(parsed.config), {role: getattr(parsed, role) for role in inputs}, parsed.out, parsed.config)
+    paths = {role: getattr(parsed, role) for role in inputs}
+    return Arguments(read_settings(parsed.config), paths, parsed.out, parsed.config, parsed)
 
 
 def read_settings(config: str) -> dict[str, Any]:
