@@ -1,0 +1,28 @@
+"""Raw text to a trained, evaluated, explained language model.
+
+    snakemake --cores 2                                          the embedded default, config/config.yaml
+    snakemake --cores 2 --configfile config/tinystories.yaml     another config
+    snakemake --cores 2 estimate                                 one stage and what it needs
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if not workflow.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/stages.smk"
+
+
+rule all:
+    input:
+        manifests("report"),
+    default_target: True
+
+
+onerror:
+    show_errors()

@@ -1,0 +1,23 @@
+"""The table that a finished run ends with, and where its report is: `python -m workflow.headline config/config.yaml`."""
+
+import sys
+from pathlib import Path
+
+from stages.lm import artifacts
+from stages.lm.errors import UserError
+from workflow.config import load
+from workflow.plan import build
+
+
+def headline(config: Path) -> str:
+    """The headline table of a config's report and the report's path. Raises UserError where the report is not made yet."""
+    (node,) = build(load(config)).stage("report")
+    report = artifacts.read(Path("results") / node.id, "report")
+    return f"{report.file('table.txt').read_text(encoding='utf-8')}\n{report.file('report.html')}\n"
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(headline(Path(sys.argv[1])))
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,85 @@
+"""The plan of this config, and what the rules ask of it."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from stages.lm.errors import UserError
+from stages.lm.provenance import code_version
+from workflow.config import read
+from workflow.plan import STAGES, build
+
+STARTED = time.time()
+
+# Jobs find the project's modules from any working directory, and without containers or conda the interpreter that runs
+# Snakemake, whether or not its environment is activated.
+shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
+if not workflow.deployment_settings.deployment_method:
+    shell.prefix(
+        f"export PYTHONPATH={shlex.quote(workflow.basedir)} PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+    )
+
+
+def planned():
+    """The plan; a mistake in the config ends the run with one line and exit code 2."""
+    try:
+        return build(read(config), cores=max(workflow.cores or 1, 1))
+    except UserError as error:
+        sys.stderr.write(f"error: {' '.join(map(str, workflow.configfiles))}: {error}\n")
+        sys.exit(2)
+
+
+plan = planned()
+
+
+def node(wildcards):
+    """The node of the plan that a job makes: folders end in its digest."""
+    return plan.nodes[wildcards.folder.rpartition("-")[2]]
+
+
+def manifest(node):
+    return f"results/{node.id}/manifest.json"
+
+
+def manifests(stage):
+    """The manifests of all artifacts of a stage: what its target rule asks for."""
+    return [manifest(node) for node in plan.stage(stage)]
+
+
+def inputs(wildcards):
+    """What a job waits for: the manifests of its input artifacts, and files outside the plan."""
+    return [manifest(needed) for needed in node(wildcards).inputs.values()] + list(node(wildcards).files)
+
+
+def arguments(wildcards):
+    """The command line of a stage's script, after its settings."""
+    made = node(wildcards)
+    listed = {"report": "artifact"}.get(made.stage)
+    given = [f"--{listed or role} results/{needed.id}" for role, needed in made.inputs.items()]
+    return " ".join([*given, f"--out results/{made.id}", *made.options])
+
+
+def settings(wildcards):
+    return yaml.safe_dump(dict(node(wildcards).settings), sort_keys=False, allow_unicode=True)
+
+
+def threads(wildcards):
+    return node(wildcards).threads
+
+
+def code(wildcards):
+    """The version of the code behind a job: when it changes, the job runs again."""
+    made = node(wildcards)
+    return code_version(f"stages.{made.stage}", *made.modules)
+
+
+def show_errors():
+    """Say once more, at the end of a failed run, what the scripts said in one line."""
+    for file in Path("logs").rglob("*.log"):
+        if file.stat().st_mtime >= STARTED:
+            last = file.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+            if "error: " in last:
+                sys.stderr.write(f"error: {last.partition('error: ')[2]}\n")
