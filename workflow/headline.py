@@ -20,4 +20,5 @@ if __name__ == "__main__":
     try:
         sys.stdout.write(headline(Path(sys.argv[1])))
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)

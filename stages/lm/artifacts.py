@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import sys
@@ -76,6 +77,8 @@ class Draft:
 
     path: Path
     volatile: set[str] = field(default_factory=set)
+    modules: set[str] = field(default_factory=set)
+    """Modules that the stage loaded by name: part of its code version."""
     seed: int | None = None
 
     def write_text(self, name: str, text: str) -> None:
@@ -147,6 +150,8 @@ def writing(out: Path, stage: str, settings: Mapping[str, Any], inputs: Mapping[
     `settings` are the resolved settings of the stage (plain values), `inputs` the verified artifacts read, by role.
     """
     started = time.time()
+    own_digest = digest(stage, settings, {role: artifact.digest for role, artifact in inputs.items()})
+    _check_folder(out, own_digest)
     draft = Draft(out / DRAFT)
     shutil.rmtree(draft.path, ignore_errors=True)
     draft.path.mkdir(parents=True)
@@ -162,12 +167,12 @@ def writing(out: Path, stage: str, settings: Mapping[str, Any], inputs: Mapping[
             "stage": stage,
             "format": FORMATS[stage],
             "name": out.resolve().name,
-            "digest": digest(stage, settings, {role: artifact.digest for role, artifact in inputs.items()}),
+            "digest": own_digest,
             "content": content_hash(outputs),
             "inputs": {role: _reference(artifact) for role, artifact in inputs.items()},
             "outputs": outputs,
             "seed": draft.seed,
-            "code": provenance.code_version(f"stages.{stage}"),
+            "code": provenance.code_version(f"stages.{stage}", *draft.modules),
             **provenance.environment(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "wall_seconds": round(time.time() - started, 3),
@@ -187,6 +192,16 @@ def content_hash(outputs: Mapping[str, Mapping[str, Any]]) -> str:
 def sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_folder(out: Path, own_digest: str) -> None:
+    """Refuse to write under a folder's name that promises other settings or inputs."""
+    promised = re.search(r"-([0-9a-f]{12})$", out.resolve().name)
+    if promised and promised[1] != own_digest:
+        raise UserError(
+            f"{out}: is the folder of an artifact with digest {promised[1]}, but these settings and inputs give {own_digest}; "
+            "choose another --out"
+        )
 
 
 def _reference(artifact: Artifact) -> dict[str, str]:

@@ -5,13 +5,13 @@ A model's fields, types, defaults and bounds are the only place where a setting 
 """
 
 import difflib
-import json
 import re
 from collections.abc import Iterable
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from stages.lm.errors import UserError
 
@@ -25,21 +25,24 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_exponents(cls, data: Any) -> Any:
-        """YAML 1.1 reads `3e-4` as text (it wants `3.0e-4`); where a number is due, take it for the number that is meant."""
+    def _from_yaml(cls, data: Any) -> Any:
+        """Read what YAML cannot say: tuples (it has lists), and `3e-4`, which YAML 1.1 takes for text (it wants `3.0e-4`)."""
         if not isinstance(data, dict):
             return data
-        return {key: float(value) if cls._is_number_as_text(key, value) else value for key, value in data.items()}
-
-    @classmethod
-    def _is_number_as_text(cls, key: str, value: Any) -> bool:
-        field = cls.model_fields.get(key)
-        kinds = {field.annotation, *get_args(field.annotation)} if field else set()
-        return isinstance(value, str) and float in kinds and EXPONENT.fullmatch(value) is not None
+        return {key: _from_yaml(cls.model_fields.get(key), value) for key, value in data.items()}
 
     def resolved(self) -> dict[str, Any]:
         """Every setting with its default filled in, as plain JSON values: what a digest is taken of."""
         return self.model_dump(mode="json")
+
+
+def _from_yaml(field: FieldInfo | None, value: Any) -> Any:
+    kinds = _alternatives(field.annotation) if field else []
+    if isinstance(value, list) and any(get_origin(kind) is tuple for kind in kinds):
+        return tuple(value)
+    if isinstance(value, str) and float in kinds and EXPONENT.fullmatch(value):
+        return float(value)
+    return value
 
 
 S = TypeVar("S", bound=Settings)
@@ -48,7 +51,7 @@ S = TypeVar("S", bound=Settings)
 def parse(cls: type[S], data: Any, where: str) -> S:
     """Build `cls` from plain values. Raises UserError naming the key's path below `where` and what is allowed there."""
     try:
-        return cls.model_validate_json(json.dumps(data, default=str))
+        return cls.model_validate(data)
     except ValidationError as error:
         raise UserError("; ".join(explain(cls, detail, where) for detail in error.errors())) from None
 
