@@ -1,0 +1,51 @@
+"""The loss of a model on every document of a split.
+
+Each document is predicted on its own: the context begins with the end-of-text token, which stands for a boundary between
+documents, and every token after it is predicted, the closing end-of-text token included. So the losses of a document add up
+to the length of a code for it that says where it ends, and a sum over documents is what those documents cost.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stages.lm.errors import UserError
+from stages.lm.evaluation.windows import Window, batches, windows
+from stages.lm.models.interface import LanguageModel
+from stages.lm.progress import progress
+from stages.lm.tokens import TokenArray
+
+LOGITS_PER_BATCH = 2**24
+
+
+def document_losses(
+    model: LanguageModel, tokens: TokenArray, end_of_text: int, batch_tokens: int | None = None
+) -> NDArray[np.float64]:
+    """-ln p of each document, in nats, in the order of `tokens`: float64 (documents,).
+
+    `batch_tokens` bounds the ids that go through the model at once (by default so many that their logits fill 64 MiB); the
+    result does not depend on it beyond rounding. Raises UserError where there is no document.
+    """
+    if len(tokens) == 0:
+        raise UserError("the split holds no documents to evaluate on; choose another with `split`, or give the corpus more")
+    batch_tokens = batch_tokens or max(1, LOGITS_PER_BATCH // model.vocab_size)
+    lengths = np.diff(tokens.offsets)
+    losses = np.zeros(len(tokens))
+    pieces = windows(lengths.tolist(), model.context_length)
+    with torch.inference_mode(), progress("evaluate", int(lengths.sum()), " tokens") as bar:
+        for batch in batches(pieces, batch_tokens):
+            log_probs = model.token_log_probs(_padded(tokens, batch, end_of_text))  # (batch, length - 1)
+            for window, row in zip(batch, log_probs.double().cpu().numpy(), strict=True):
+                counted = row[window.first - window.start - 1 : window.length - 1]
+                losses[window.document] -= counted.sum()
+                bar.update(len(counted))
+    return losses
+
+
+def _padded(tokens: TokenArray, batch: list[Window], end_of_text: int) -> torch.Tensor:
+    """The ids of a batch of windows, padded at the end, where a causal model's earlier predictions cannot see it."""
+    ids = np.full((len(batch), max(window.length for window in batch)), end_of_text, dtype=np.int64)
+    for row, window in zip(ids, batch, strict=True):
+        begin = max(window.start - 1, 0)
+        row[int(window.start == 0) : window.length] = tokens.document(window.document)[begin : window.stop - 1]
+    return torch.from_numpy(ids)  # (batch, length)

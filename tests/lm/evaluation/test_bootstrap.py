@@ -1,0 +1,48 @@
+"""Intervals against the normal theory, and what pairing must do."""
+
+import numpy as np
+import pytest
+
+from stages.lm.evaluation.bootstrap import interval, resampled_sums
+
+
+def test_interval_of_a_mean_is_that_of_the_normal_theory() -> None:
+    values = np.random.default_rng(1).normal(5.0, 2.0, size=2000)
+    columns = np.stack([values, np.ones(2000)], axis=1)
+    sums = resampled_sums(columns, samples=4000, seed=0)
+    found = interval(values.mean(), sums[:, 0] / sums[:, 1], confidence=0.95)
+    half = 1.96 * values.std() / np.sqrt(2000)
+    assert found["low"] == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert found["high"] == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_intervals_hold_the_true_ratio_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(7)
+    held = 0
+    for trial in range(300):
+        lengths = generator.integers(20, 200, size=150).astype(float)
+        costs = lengths * 1.5 + generator.normal(0.0, 0.1 * lengths)  # true ratio 1.5
+        sums = resampled_sums(np.stack([costs, lengths], axis=1), samples=400, seed=trial)
+        found = interval(costs.sum() / lengths.sum(), sums[:, 0] / sums[:, 1], confidence=0.9)
+        held += found["low"] <= 1.5 <= found["high"]
+    assert held / 300 == pytest.approx(0.9, abs=0.05)
+
+
+def test_columns_are_resampled_together() -> None:
+    values = np.random.default_rng(2).exponential(size=500)
+    sums = resampled_sums(np.stack([3.0 * values, values], axis=1), samples=200, seed=0)
+    assert sums[:, 0] / sums[:, 1] == pytest.approx(np.full(200, 3.0))
+    assert np.ptp(sums[:, 1]) > 0
+
+
+def test_draws_do_not_depend_on_how_they_are_chunked(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = np.random.default_rng(3).random((70, 2))
+    whole = resampled_sums(columns, samples=50, seed=9)
+    monkeypatch.setattr("stages.lm.evaluation.bootstrap.DRAWS_PER_CHUNK", 140)
+    assert np.allclose(resampled_sums(columns, samples=50, seed=9), whole, rtol=1e-12)
+
+
+def test_the_seed_decides() -> None:
+    columns = np.random.default_rng(4).random((30, 1))
+    assert np.array_equal(resampled_sums(columns, 20, seed=5), resampled_sums(columns, 20, seed=5))
+    assert not np.array_equal(resampled_sums(columns, 20, seed=5), resampled_sums(columns, 20, seed=6))
