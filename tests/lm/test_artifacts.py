@@ -55,9 +55,14 @@ def test_digest_depends_on_settings_inputs_and_stage_not_on_order() -> None:
 
 def test_a_failed_writer_leaves_what_was_there(tmp_path: Path) -> None:
     write(tmp_path / "a", "old")
-    with pytest.raises(ZeroDivisionError), artifacts.writing(tmp_path / "a", "corpus", {"seed": 8}, {}) as draft:
-        draft.write_text("deep.txt", "new")
-        _ = 1 / 0
+
+    def fail() -> None:
+        with artifacts.writing(tmp_path / "a", "corpus", {"seed": 8}, {}) as draft:
+            draft.write_text("deep.txt", "new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert artifacts.read(tmp_path / "a", "corpus").file("deep/text.txt").read_text() == "old"
     assert not (tmp_path / "a" / artifacts.DRAFT).exists()
 
