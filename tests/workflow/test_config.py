@@ -1,0 +1,141 @@
+"""A config is merged, checked and refused by rules that a reader can foresee."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.lm.errors import UserError
+from workflow.config import load, merge, read, schema
+
+BASE = {
+    "name": "test",
+    "corpora": {"toy": {"source": "grammar", "documents": 10}},
+    "tokenizers": {"bpe": {"corpus": "toy", "vocab_size": 300}},
+    "experiments": {
+        "gpt": {
+            "tokenizer": "bpe",
+            "model": {"family": "transformer", "layers": 1, "heads": 2, "d_model": 16, "context_length": 32},
+            "training": {"steps": 5, "learning_rate": "3e-4"},
+        }
+    },
+}
+
+
+def changed(path: str, value: object) -> dict[str, object]:
+    """BASE with one key set; `path` is dotted."""
+    *above, last = path.split(".")
+    data: dict[str, object] = json.loads(json.dumps(BASE))
+    place: dict[str, object] = data
+    for key in above:
+        place = place.setdefault(key, {})  # type: ignore[assignment]
+    place[last] = value
+    return data
+
+
+def test_extends_changes_one_line() -> None:
+    config = read(changed("experiments.nope", {"extends": "gpt", "model": {"position": "none"}}))
+    gpt, nope = config.experiments["gpt"], config.experiments["nope"]
+    assert nope.model.position == "none"
+    assert nope.model_copy(update={"model": gpt.model}) == gpt
+    assert gpt.training.learning_rate == 3e-4
+
+
+def test_extends_over_another_family_starts_its_model_anew() -> None:
+    config = read(changed("experiments.trigram", {"extends": "gpt", "model": {"family": "ngram", "order": 3}}))
+    assert config.experiments["trigram"].model.resolved() == {"family": "ngram", "order": 3}
+
+
+def test_extends_works_over_several_steps() -> None:
+    data = changed("experiments.a", {"extends": "gpt", "training": {"steps": 7}})
+    data["experiments"]["b"] = {"extends": "a", "training": {"batch_size": 3}}  # type: ignore[index]
+    training = read(data).experiments["b"].training
+    assert (training.steps, training.batch_size, training.learning_rate) == (7, 3, 3e-4)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("corpra", {}, "corpra: unknown key 'corpra'; did you mean 'corpora'?"),
+        ("experiments.gpt.model.layrs", 3, "experiments.gpt.model.layrs: unknown key 'layrs'; did you mean 'layers'? allowed: "),
+        ("experiments.gpt.model.layers", "four", "experiments.gpt.model.layers: input should be a valid integer, not 'four'"),
+        ("experiments.gpt.model.family", "gtp", "experiments.gpt.model.family: unknown family 'gtp'; allowed: ngram, transformer"),
+        ("experiments.gpt.tokenizer", "bep", "experiments.gpt.tokenizer: unknown tokenizer 'bep'; did you mean 'bpe'?"),
+        ("experiments.gpt.corpus", "tory", "experiments.gpt.corpus: unknown corpus 'tory'; did you mean 'toy'?"),
+        ("tokenizers.bpe.corpus", "x", "tokenizers.bpe.corpus: unknown corpus 'x'; allowed: toy"),
+        ("tokenizers.bpe.vocab_size", 256, "tokenizers.bpe"),
+        ("corpora.toy.source", "gramar", "corpora.toy.source: unknown source 'gramar'; did you mean 'grammar'?"),
+        ("experiments.b", {"extends": "gtp"}, "experiments.b.extends: unknown entry 'gtp'; did you mean 'gpt'?"),
+        ("experiments.gpt.extends", "gpt", "experiments.gpt.extends: goes in a circle: gpt -> gpt"),
+        ("experiments.b", {"extends": ["gpt"]}, "experiments.b.extends: should be the name of another entry"),
+        ("experiments.a/b", BASE["experiments"]["gpt"], "experiments.a/b"),
+    ],
+)
+def test_mistakes_name_the_key_and_what_is_allowed(path: str, value: object, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(changed(path, value))
+    assert message in str(caught.value)
+
+
+trees = st.recursive(
+    st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2),
+    lambda below: st.dictionaries(st.sampled_from(["a", "b", "family"]), below, max_size=3),
+    max_leaves=8,
+)
+mappings = st.dictionaries(st.sampled_from(["a", "b", "c", "family"]), trees, max_size=4)
+
+
+@given(mappings, mappings)
+def test_merge_keeps_every_value_of_the_child(parent: dict[str, object], child: dict[str, object]) -> None:
+    def holds(merged: object, wanted: object) -> bool:
+        if isinstance(wanted, dict) and isinstance(merged, dict):
+            return all(key in merged and holds(merged[key], value) for key, value in wanted.items())
+        return merged == wanted
+
+    assert holds(merge(parent, child), child)
+
+
+@given(mappings)
+def test_merge_with_itself_or_nothing_changes_nothing(tree: dict[str, object]) -> None:
+    assert merge(tree, tree) == merge(tree, {}) == merge({}, tree) == tree
+
+
+@given(mappings, mappings)
+def test_merge_leaves_its_arguments_alone(parent: dict[str, object], child: dict[str, object]) -> None:
+    before = json.dumps([parent, child])
+    merge(parent, child)
+    assert json.dumps([parent, child]) == before
+
+
+def test_shipped_configs_are_valid(root: Path) -> None:
+    files = sorted((root / "config").glob("*.yaml"))
+    assert len(files) >= 4
+    for file in files:
+        assert load(file).experiments
+
+
+def test_the_published_schema_is_that_of_the_code_and_accepts_the_shipped_configs(root: Path) -> None:
+    import jsonschema
+
+    published = json.loads((root / "workflow/schemas/config.schema.json").read_text())
+    assert published == schema(), "run: python -m workflow.config > workflow/schemas/config.schema.json"
+    validator = jsonschema.Draft202012Validator(published)
+    for file in sorted((root / "config").glob("*.yaml")):
+        # As `load` does, read `3e-4` for the number that it means.
+        data = yaml.safe_load(file.read_text().replace("e-", ".0e-"))
+        assert not list(validator.iter_errors(data)), file
+
+
+def test_the_courses_runs_have_the_courses_numbers(root: Path) -> None:
+    """327,680,000 tokens, or 40,960,000 with few resources; vocabularies of 10,000 and 32,000."""
+    for name, vocab_size in [("tinystories", 10000), ("openwebtext", 32000)]:
+        config = load(root / f"config/{name}.yaml")
+        gpt = config.experiments["gpt"]
+        assert config.tokenizers["bpe"].vocab_size == vocab_size
+        assert gpt.training.steps * gpt.training.batch_size * gpt.model.context_length == 327_680_000
+        assert (gpt.model.layers, gpt.model.heads, gpt.model.d_model, gpt.model.d_ff) == (4, 16, 512, 1344)
+    low = load(root / "config/tinystories.yaml").experiments["gpt-low-resource"]
+    assert low.training.steps * low.training.batch_size * low.model.context_length == 40_960_000

@@ -1,0 +1,67 @@
+"""The plan: what a setting changes, what experiments share, where artifacts lie."""
+
+from workflow.config import read
+from workflow.plan import STAGES, Plan, build
+
+from .test_config import BASE, changed
+
+
+def ids(plan: Plan) -> dict[str, set[str]]:
+    return {stage: {node.id for node in plan.stage(stage)} for stage in STAGES}
+
+
+def moved(path: str, value: object) -> set[str]:
+    """The stages whose artifacts get another path when one key changes."""
+    before, after = ids(build(read(BASE))), ids(build(read(changed(path, value))))
+    return {stage for stage in STAGES if before[stage] != after[stage]}
+
+
+def test_every_stage_has_its_artifact() -> None:
+    plan = build(read(BASE))
+    assert [node.stage for node in plan.nodes.values()] == list(STAGES)
+    assert all(node.id.startswith(f"{node.stage}/{node.name}-") for node in plan.nodes.values())
+
+
+def test_a_setting_moves_its_stage_and_what_follows() -> None:
+    everything = set(STAGES)
+    assert moved("corpora.toy.documents", 11) == everything
+    assert moved("tokenizers.bpe.vocab_size", 301) == everything - {"corpus"}
+    assert moved("experiments.gpt.training.steps", 6) == {"estimate", "train", "evaluate", "decode", "report"}
+    assert moved("experiments.gpt.decoding", {"temperature": 0.5}) == {"decode", "report"}
+    assert moved("experiments.gpt.evaluation", {"seed": 5}) == {"evaluate", "report"}
+    assert moved("title", "Another") == {"report"}
+    assert moved("execution", {"wandb": "offline"}) == set()
+
+
+def test_a_written_default_moves_nothing() -> None:
+    assert moved("experiments.gpt.training.batch_size", 32) == set()
+
+
+def test_experiments_share_what_they_have_in_common() -> None:
+    plan = build(read(changed("experiments.warm", {"extends": "gpt", "decoding": {"temperature": 1.1}})))
+    assert {stage: len(found) for stage, found in ids(plan).items()} == {stage: 1 for stage in STAGES} | {"decode": 2}
+    warm = next(node for node in plan.stage("decode") if node.name == "warm")
+    assert warm.inputs["model"].id in ids(plan)["train"]
+    (report,) = plan.stage("report")
+    assert report.settings["experiments"]["warm"]["train"] == report.settings["experiments"]["gpt"]["train"]
+
+
+def test_training_settings_mean_nothing_to_a_counting_model() -> None:
+    data = changed("experiments.trigram", {"tokenizer": "bpe", "model": {"family": "ngram", "order": 3}})
+    other = changed("experiments.trigram", {**data["experiments"]["trigram"], "training": {"steps": 99}})  # type: ignore[index]
+    assert ids(build(read(data)))["train"] == ids(build(read(other)))["train"]
+
+
+def test_cores_are_no_part_of_an_artifact() -> None:
+    assert ids(build(read(BASE), cores=1)) == ids(build(read(BASE), cores=64))
+
+
+def test_a_thousand_experiments_are_planned_in_seconds() -> None:
+    import time
+
+    base = BASE["experiments"]["gpt"]  # type: ignore[index]
+    many = {f"gpt-{i}": {**base, "training": {"steps": i + 1}} for i in range(1000)}
+    config = read(BASE | {"experiments": many})
+    began = time.monotonic()
+    assert len(build(config).stage("train")) == 1000
+    assert time.monotonic() - began < 20
