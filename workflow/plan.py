@@ -14,7 +14,7 @@ from stages.lm import artifacts
 from stages.lm.corpus.settings import source_files
 from stages.lm.models import registry
 from stages.lm.tokens import TokenizeSettings
-from stages.lm.training.settings import relevant_training
+from stages.lm.training.settings import TrainSettings
 from workflow.config import Config, Execution, Experiment
 
 STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "report")
@@ -88,9 +88,8 @@ def add_experiment(
     plan: Plan, name: str, experiment: Experiment, corpus: Node, tokenizer: Node, execution: Execution
 ) -> dict[str, Node]:
     """Plan the artifacts of one experiment; returns them by stage, those that it shares with others included."""
-    model = experiment.model.resolved()
     modules = (registry.module_of(experiment.model.family),)
-    trained = {"model": model, "training": relevant_training(experiment.model, experiment.training)}
+    trained = TrainSettings(model=experiment.model, training=experiment.training).relevant()
     threads = experiment.training.threads
     options = ("--wandb", execution.wandb, "--checkpoint-seconds", str(execution.checkpoint_seconds))
 

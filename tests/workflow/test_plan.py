@@ -1,9 +1,8 @@
 """The plan: what a setting changes, what experiments share, where artifacts lie."""
 
+from tests.workflow.configs import BASE, changed
 from workflow.config import read
 from workflow.plan import STAGES, Plan, build
-
-from .test_config import BASE, changed
 
 
 def ids(plan: Plan) -> dict[str, set[str]]:
@@ -39,7 +38,7 @@ def test_a_written_default_moves_nothing() -> None:
 
 def test_experiments_share_what_they_have_in_common() -> None:
     plan = build(read(changed("experiments.warm", {"extends": "gpt", "decoding": {"temperature": 1.1}})))
-    assert {stage: len(found) for stage, found in ids(plan).items()} == {stage: 1 for stage in STAGES} | {"decode": 2}
+    assert {stage: len(found) for stage, found in ids(plan).items()} == dict.fromkeys(STAGES, 1) | {"decode": 2}
     warm = next(node for node in plan.stage("decode") if node.name == "warm")
     assert warm.inputs["model"].id in ids(plan)["train"]
     (report,) = plan.stage("report")
@@ -48,7 +47,7 @@ def test_experiments_share_what_they_have_in_common() -> None:
 
 def test_training_settings_mean_nothing_to_a_counting_model() -> None:
     data = changed("experiments.trigram", {"tokenizer": "bpe", "model": {"family": "ngram", "order": 3}})
-    other = changed("experiments.trigram", {**data["experiments"]["trigram"], "training": {"steps": 99}})  # type: ignore[index]
+    other = changed("experiments.trigram", {**data["experiments"]["trigram"], "training": {"steps": 99}})
     assert ids(build(read(data)))["train"] == ids(build(read(other)))["train"]
 
 
@@ -59,7 +58,7 @@ def test_cores_are_no_part_of_an_artifact() -> None:
 def test_a_thousand_experiments_are_planned_in_seconds() -> None:
     import time
 
-    base = BASE["experiments"]["gpt"]  # type: ignore[index]
+    base = BASE["experiments"]["gpt"]
     many = {f"gpt-{i}": {**base, "training": {"steps": i + 1}} for i in range(1000)}
     config = read(BASE | {"experiments": many})
     began = time.monotonic()
