@@ -1,0 +1,53 @@
+"""Documents on their way through the two passes of `build`: an Arrow stream on disk, written and read batch by batch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from stages.lm.corpus import store
+
+BATCH_BYTES = 1 << 20
+BATCH_DOCUMENTS = 8192
+
+
+class SpoolWriter:
+    """Writes cleaned documents with the index of their split, to be read back by `read_spool`."""
+
+    def __init__(self, file: Path, with_bits: bool) -> None:
+        self.columns = store.schema(with_bits).append(pa.field("split", pa.uint8()))
+        self.writer = pa.ipc.new_stream(str(file), self.columns, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+        self.rows: list[tuple[str | bytes | float | int | None, ...]] = []
+        self.bytes = 0
+
+    def write(self, digest: bytes, encoded: bytes, source: str, bits: float | None, split: int) -> None:
+        """Add one document; `bits` is left out of the columns where no document has any."""
+        row = (
+            (digest.hex(), encoded, source, bits, split)
+            if "bits" in self.columns.names
+            else (digest.hex(), encoded, source, split)
+        )
+        self.rows.append(row)
+        self.bytes += len(encoded)
+        if self.bytes >= BATCH_BYTES or len(self.rows) == BATCH_DOCUMENTS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self.writer.close()
+
+    def _flush(self) -> None:
+        if self.rows:
+            values = zip(*self.rows, strict=True)
+            arrays = [
+                pa.array(column, pa.large_binary()).cast(field.type) if field.name == "text" else pa.array(column, field.type)
+                for column, field in zip(values, self.columns, strict=True)
+            ]
+            self.writer.write_batch(pa.record_batch(arrays, schema=self.columns))
+        self.rows, self.bytes = [], 0
+
+
+def read_spool(file: Path) -> Iterator[pa.RecordBatch]:
+    """The batches of a spool in the order of writing: the store's columns and then `split`."""
+    with pa.OSFile(str(file)) as stream, pa.ipc.open_stream(stream) as reader:
+        yield from reader

@@ -1,0 +1,249 @@
+"""The toy corpus: children's stories from a small grammar (`stages.lm.corpus.grammar`), with something to learn at every range.
+
+Two friends, a thing that changes hands or gets lost, two places, an animal. What the story settles early is needed late: names
+and their pronouns, who holds the thing and where it lies (state variables), and questions at bedtime whose answers the story
+determines. Rules of one symbol begin or go on so differently that a text has exactly one derivation; the tests prove it.
+"""
+
+from collections.abc import Sequence
+
+from stages.lm.corpus.grammar import Grammar, Rule, Word
+
+
+def words(text: str) -> list[Word]:
+    """Plain words, separated by commas, with the forms that any of them may need."""
+    return [{"": word, "a": f"{_article(word)} {word}", "A": f"{_article(word).title()} {word}"} for word in _listed(text)]
+
+
+def people(names: str, girls: bool) -> list[Word]:
+    """First names, with the pronouns that go with them."""
+    she, her, him, girl = ("she", "her", "her", "girl") if girls else ("he", "his", "him", "boy")
+    forms = {"she": she, "She": she.title(), "her": her, "Her": her.title(), "him": him, "girl": girl}
+    return [{"": name, **forms} for name in _listed(names)]
+
+
+def places(text: str) -> list[Word]:
+    """Places given with their preposition: "in the garden" is also "the garden"."""
+    return [{"": place.split(" ", 1)[1], "at": place, "At": place.capitalize()} for place in _listed(text)]
+
+
+def _listed(text: str) -> Sequence[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+LEXICON: dict[str, list[Word]] = {
+    "name": people("Mia, Lily, Anna, Ruby, Nora, Ella, Zoe, Ivy, Clara, Daisy, Rosa, Molly", girls=True)
+    + people("Tom, Ben, Max, Leo, Sam, Jack, Finn, Oscar, Hugo, Toby, Noah, Felix", girls=False),
+    "look": words(
+        "red, blue, green, yellow, pink, purple, orange, silver, golden, shiny, tiny, old, painted, striped, odd, pretty"
+    ),
+    "thing": words(
+        "ball, kite, drum, hat, boat, bell, book, box, cup, doll, lamp, mirror, ring, robot, scarf, shell, "
+        "spoon, basket, umbrella, whistle, key, button, flute, coin"
+    ),
+    "place": places(
+        "in the garden, in the park, in the forest, in the barn, in the meadow, in the castle, in the orchard, in the village, "
+        "at the market, at the school, at the station, at the harbor, by the river, by the lake, by the pond, by the well, "
+        "on the beach, on the hill, on the bridge, on the farm"
+    ),
+    "spot": words(
+        "under a bench, behind a big stone, inside a hollow log, under some leaves, behind a barrel, inside an empty pot, "
+        "under a bucket, between two crates, behind a bush, inside a sack, under a ladder, beside a fence, "
+        "under a wheelbarrow, behind a door, beside a tall tree, on top of a wall"
+    ),
+    "animal": words("cat, dog, duck, fox, owl, goat, hen, mouse, rabbit, frog, squirrel, turtle, sheep, pony, hedgehog, crow"),
+    "job": words(
+        "sailor, baker, pilot, painter, farmer, doctor, teacher, singer, dancer, gardener, builder, cook, "
+        "artist, actor, inventor, explorer"
+    ),
+    "family": words("mother, father, grandmother, grandfather, uncle, aunt, brother, sister"),
+    "weather": words(
+        "sunny, windy, rainy, snowy, foggy, warm, cold, cloudy, bright, quiet, chilly, misty, fine, gray, lovely, stormy"
+    ),
+    "day": words("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday"),
+    "trait": words(
+        "kind, clever, brave, funny, gentle, quiet, cheerful, lively, polite, curious, patient, bold, "
+        "friendly, careful, jolly, sleepy"
+    ),
+    "doing": words(
+        "singing, dancing, drawing, counting clouds, painting, whistling, skipping, humming, reading, jumping, "
+        "digging, picking flowers, playing, daydreaming, running about, building a tower"
+    ),
+    "feeling": words(
+        "happy, proud, glad, lucky, brave, excited, cheerful, calm, surprised, merry, pleased, thankful, "
+        "sleepy, hungry, tired, shy"
+    ),
+    "food": words(
+        "apples, pears, cookies, pancakes, carrots, plums, cherries, nuts, buns, grapes, peaches, muffins, "
+        "waffles, berries, sandwiches, dumplings"
+    ),
+    "number": words("two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, twenty, thirty, forty, fifty, sixty"),
+    "manner": words(
+        "softly, slowly, gently, kindly, proudly, quietly, happily, politely, carefully, cheerfully, calmly, warmly, "
+        "shyly, sweetly, patiently, gladly"
+    ),
+    "praise": words(
+        "pretty, splendid, lovely, funny, fine, wonderful, strange, perfect, charming, marvelous, beautiful, curious, "
+        "fantastic, remarkable, magnificent, delightful"
+    ),
+    "acting": words(
+        "sleeping in the sun, chasing a leaf, drinking some water, looking for food, hiding in the grass, watching the clouds, "
+        "dancing all alone, resting in the shade, making a great noise, eating a cabbage, digging a hole, wearing a little hat, "
+        "climbing a tree, waiting for the rain, counting to ten, jumping up and down"
+    ),
+    "way": words(
+        "running, walking, hopping, skipping, marching, dancing, strolling, riding, racing, limping, "
+        "wandering, jumping, jogging, rushing, tiptoeing, rolling"
+    ),
+    "game": words(
+        "hide and seek, tag, pirates, cards, catch, charades, marbles, leapfrog, chess, dominoes, knights, "
+        "checkers, soccer, darts, bowling, tennis"
+    ),
+}
+
+ROLES = {
+    "hero": "name",
+    "friend": "name",
+    "look": "look",
+    "thing": "thing",
+    "here": "place",
+    "there": "place",
+    "spot": "spot",
+    "animal": "animal",
+    "job": "job",
+    "family": "family",
+}
+
+VALUES = {
+    "holder": "hero",  # who has the thing
+    "other": "friend",  # the one of the two friends who has not
+    "lost": "no",  # whether it was left in the spot
+    "site": "there",  # where it was left
+    "dream": "no",  # whether a job was named
+}
+
+HELD_BY_FRIEND = {"holder": "friend", "other": "hero"}
+HELD_BY_HERO = {"holder": "hero", "other": "friend"}
+
+RULES: dict[str, list[Rule]] = {
+    "STORY": [
+        Rule(
+            "<OPENING><DREAM> <THING><FEELING>\n\n<FRIEND> <TALK>\n\n<JOURNEY> <SIGHT><TROUBLE>\n\n<EVENING> <BEDTIME><QUIZ>",
+        ),
+    ],
+    "OPENING": [
+        Rule("One {@weather} {@day}, {hero!} was {@doing} {here!.at}.", 3),
+        Rule("Once upon a time, a {@trait} {hero!.girl} named {hero} was {@doing} {here!.at}.", 3),
+        Rule("It was a {@weather} {@day}, and {hero!} felt {@feeling}. {hero.She} was {@doing} {here!.at}.", 2),
+        Rule("There was once a {@trait} {hero!.girl} who was always {@doing} {here!.at}. {hero.Her} name was {hero}.", 2),
+    ],
+    "DREAM": [
+        Rule(""),
+        Rule(" {hero.She} wanted to be {job!.a} one day.", then={"dream": "yes"}),
+    ],
+    "THING": [
+        Rule("In {hero.her} hand was {look!.a} {thing!}.", 2),
+        Rule("That day {hero.she} had {look!.a} {thing!} with {hero.him}.", 2),
+        Rule("A {@trait} neighbor had given {hero.him} {look!.a} {thing!}.", 2),
+        Rule("Right there, {hero.she} found {look!.a} {thing!}.", 2),
+    ],
+    "FEELING": [
+        Rule(""),
+        Rule(" It made {hero.him} feel very {@feeling}."),
+        Rule(" What a {@praise} {thing} it was!"),
+    ],
+    "FRIEND": [
+        Rule("Soon {friend!} came by with {@number} {@food}.", 3),
+        Rule("Then {hero.her} friend {friend!} came {@way} along.", 3),
+        Rule("After a while, {hero} met {friend!}, a {@trait} {friend.girl} who loved {@food}.", 2),
+        Rule("Just then a voice called {@manner}. It was {friend!}.", 2),
+    ],
+    "TALK": [
+        Rule('"What a {@praise} {thing}!" said {friend}. "May I hold it?" <ANSWER>', 3),
+        Rule(
+            '"I will give you {@number} {@food} for that {look} {thing}," said {friend}. {hero} agreed {@manner}, and '
+            "{friend.she} took the {thing}.",
+            2,
+            then=HELD_BY_FRIEND,
+        ),
+        Rule("{hero} showed {friend.him} the {look} {thing}, and {friend.she} looked at it {@manner}.", 2),
+        Rule(
+            '"This {thing} is for you," said {hero}. {friend} felt {@feeling} and thanked {hero.him} {@manner}.',
+            2,
+            then=HELD_BY_FRIEND,
+        ),
+    ],
+    "ANSWER": [
+        Rule('"Of course," said {hero}, and {hero.she} gave it to {friend.him} {@manner}.', 2, then=HELD_BY_FRIEND),
+        Rule('"Not now," said {hero} {@manner}, and {hero.she} kept it.'),
+    ],
+    "JOURNEY": [
+        Rule("The two friends went to {there!} to play {@game}.", 3),
+        Rule('"Let us go to {there!}," said {holder}. {other} brought {@number} {@food}.', 2),
+        Rule('"Shall we play {@game}?" asked {other}. "Yes, {there!.at}," said {holder}.', 2),
+        Rule("Together they went {@way} to {there!}, and {other} sang a {@praise} song.", 2),
+    ],
+    "SIGHT": [
+        Rule("{there.At} they saw {animal!.a} {@acting}.", 2),
+        Rule("The first thing they met there was {animal!.a} {@acting}."),
+        Rule("Nobody was there but {animal!.a}, {@acting}."),
+    ],
+    "TROUBLE": [
+        Rule(" {other} wanted to have the {thing}, so {holder} gave it to {other.him} {@manner}.<LATER>", 2),
+        Rule(" The {animal} looked so {@feeling} that {holder} gave it the {look} {thing}.", 2, then={"holder": "animal"}),
+        Rule(
+            " While they played {@game}, {holder} put the {thing} {spot!} and forgot it there.",
+            3,
+            then={"lost": "yes"},
+        ),
+        Rule(
+            " Suddenly the {animal} took the {thing} from {holder} and ran all the way to {here}. It dropped "
+            "the {thing} {spot!}.<SEARCH>",
+            2,
+        ),
+        Rule(' "You are {@praise}," {holder} told the {animal}, and {holder.she} held the {thing} {@manner}.', 2),
+    ],
+    "LATER": [
+        Rule("", when={"holder": "hero"}, then=HELD_BY_FRIEND),
+        Rule("", when={"holder": "friend"}, then=HELD_BY_HERO),
+    ],
+    "SEARCH": [
+        Rule(" They could not find it.", then={"lost": "yes", "site": "here"}),
+        Rule(" They ran after it, and {hero} picked up the {thing} {@manner}.", then=HELD_BY_HERO),
+        Rule(" They ran after it, but {friend} was faster and picked up the {thing}.", then=HELD_BY_FRIEND),
+    ],
+    "EVENING": [
+        Rule("At night {hero} was back home and ate {@number} {@food}.", 2),
+        Rule("In the evening {hero} went home and felt {@feeling}.", 2),
+        Rule('"Goodbye," said {friend} {@manner}, and {hero} went home for some {@food}.', 2),
+    ],
+    "BEDTIME": [
+        Rule('"Where is your {look} {thing}?" asked {hero.her} {family!}. <WHERE>', 3),
+        Rule('{hero.Her} {family!} asked {@manner}, "And who has the {thing} now?" <WHERE>', 2),
+    ],
+    "WHERE": [
+        Rule('"I have it here," said {hero}, and {hero.her} {family} smiled {@manner}.', when={"lost": "no", "holder": "hero"}),
+        Rule('"I gave it to {friend}," said {hero} {@manner}.', when={"lost": "no", "holder": "friend"}),
+        Rule(
+            '"The {animal} has it," said {hero}, and {hero.her} {family} laughed {@manner}.',
+            when={"lost": "no", "holder": "animal"},
+        ),
+        Rule('"Nobody has it," said {hero}. "It is still {spot}, {site.at}."', when={"lost": "yes"}),
+    ],
+    "QUIZ": [
+        Rule("\n\nWhere did {hero} meet {friend}? {here.At}.", 2),
+        Rule("\n\nWhat did they see {there.at}? {animal.A}.", 2),
+        Rule("\n\nWho wanted to be {job.a}? {hero} did.", 2, when={"dream": "yes"}),
+        Rule("\n\n{hero} became {job.a} after all, and {friend} was very {@feeling}.", 2, when={"dream": "yes"}),
+        Rule("\n\nAnd what was the {thing} like? It was {look}.", 2),
+    ],
+}
+
+
+def stories() -> Grammar:
+    """The grammar of the toy corpus."""
+    return Grammar(LEXICON, ROLES, RULES, "STORY", VALUES)
