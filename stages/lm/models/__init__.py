@@ -1,0 +1,28 @@
+"""Language models: layers from their definitions, the families built of them, and one registry."""
+
+from importlib import import_module
+from typing import Any
+
+_EXPORTS = {
+    "Embedding": "layers",
+    "LanguageModel": "interface",
+    "Linear": "layers",
+    "MultiHeadSelfAttention": "attention",
+    "NgramLM": "ngram",
+    "RMSNorm": "layers",
+    "RotaryEmbedding": "rope",
+    "SwiGLU": "layers",
+    "TransformerBlock": "transformer",
+    "TransformerLM": "transformer",
+    "scaled_dot_product_attention": "functional",
+    "silu": "functional",
+    "softmax": "functional",
+}
+
+__all__ = list(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)

@@ -1,0 +1,48 @@
+"""What every language model offers, whether its parameters are counts or were found by gradient descent."""
+
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+from torch import Tensor
+
+from stages.lm.tokens import TokenArray
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A distribution over the next token, given the tokens so far. All probabilities are natural logarithms."""
+
+    trained_by: Literal["counting", "gradient"]
+    vocab_size: int
+    context_length: Any
+    """How many tokens a prediction may see at most (int); None means any number."""
+
+    def num_parameters(self) -> int:
+        """How many numbers it has learned."""
+
+    def token_log_probs(self, ids: Tensor) -> Tensor:
+        """ln p(ids[:, t + 1] | ids[:, : t + 1]): (batch, length) -> (batch, length - 1); length <= context_length + 1."""
+
+    def start(self, batch: int) -> Any:
+        """The state of `batch` sequences of which nothing has been read yet."""
+
+    def advance(self, state: Any, ids: Tensor) -> Tensor:
+        """Read `ids` (batch, n), n >= 1, into `state`, which changes; ln p(next | all read so far): (batch, vocab_size)."""
+
+    def save(self, folder: Path) -> None:
+        """Write the weights to `folder/model.safetensors`."""
+
+    @classmethod
+    def from_settings(cls, settings: Any, vocab_size: int) -> Self:
+        """An untrained model; its random numbers come from torch's global generator."""
+
+    @classmethod
+    def load(cls, folder: Path, settings: Any, vocab_size: int) -> Self:
+        """The model whose weights `save` wrote. Raises UserError if they do not fit the settings."""
+
+
+class CountingModel(LanguageModel, Protocol):
+    """A model trained by counting, in one pass over the tokens."""
+
+    def fit(self, tokens: TokenArray) -> None:
+        """Count the tokens of a split."""

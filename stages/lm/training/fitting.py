@@ -1,0 +1,89 @@
+"""From settings and tokens to a trained model, whichever way its family is trained."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import nn
+
+from stages.lm.models import registry
+from stages.lm.models.interface import CountingModel, LanguageModel
+from stages.lm.models.settings import TransformerSettings
+from stages.lm.tokens import TokenArray
+from stages.lm.training import machine
+from stages.lm.training.batches import WindowSampler
+from stages.lm.training.loop import Learner, Run, validation_windows
+from stages.lm.training.metrics import METRICS, TIMING
+from stages.lm.training.settings import TrainSettings
+from stages.lm.training.state import StateFolder
+from stages.lm.training.tracking import Tracker
+
+
+@dataclass
+class Fitted:
+    """A trained model, the logs of its training, and its numbers: those that the seed determines, and those of the clock."""
+
+    model: LanguageModel
+    logs: dict[str, str]
+    stats: dict[str, Any]
+    timing: dict[str, Any]
+
+
+def fit(
+    settings: TrainSettings,
+    vocab_size: int,
+    splits: Mapping[str, TokenArray],
+    state: StateFolder,
+    tracker: Tracker,
+    checkpoint_seconds: float,
+) -> Fitted:
+    """Train the model that `settings` describe on the split `train`, watching the split `valid`."""
+    if isinstance(settings.model, TransformerSettings):
+        return _descend(settings, settings.model.context_length, vocab_size, splits, state, tracker, checkpoint_seconds)
+    return _count(settings, vocab_size, splits["train"])
+
+
+def _count(settings: TrainSettings, vocab_size: int, train: TokenArray) -> Fitted:
+    began = time.perf_counter()
+    model = registry.build(settings.model, vocab_size, settings.training.seed)
+    cast(CountingModel, model).fit(train)
+    seconds = time.perf_counter() - began
+    tokens = len(train.ids)
+    stats = {"family": settings.model.family, "parameters": model.num_parameters(), "tokens": tokens}
+    return Fitted(model, {METRICS: "", TIMING: ""}, stats, _timing(seconds, tokens, machine.peak_memory()))
+
+
+def _descend(
+    settings: TrainSettings,
+    context_length: int,
+    vocab_size: int,
+    splits: Mapping[str, TokenArray],
+    state: StateFolder,
+    tracker: Tracker,
+    checkpoint_seconds: float,
+) -> Fitted:
+    training = settings.training
+    sampler = WindowSampler(splits["train"].ids, context_length, training.batch_size, training.seed)
+    validation = validation_windows(splits["valid"].ids, context_length, training)
+    device = machine.prepare(training)
+    model = registry.build(settings.model, vocab_size, training.seed)
+    run = Run(Learner(cast(nn.Module, model), training, device), sampler, validation, state, tracker, checkpoint_seconds)
+    run.train()
+
+    records = run.log.records(METRICS)
+    tokens = training.steps * run.tokens_per_step
+    stats = {
+        "family": settings.model.family,
+        "parameters": model.num_parameters(),
+        "tokens": tokens,
+        "steps": training.steps,
+        "epochs": tokens / len(splits["train"].ids),
+        "loss": [record["loss"] for record in records if "loss" in record][-1],
+        "validation_loss": [record["validation_loss"] for record in records if "validation_loss" in record][-1],
+    }
+    return Fitted(model, run.log.texts(), stats, _timing(run.done.seconds, tokens, machine.peak_memory(device)))
+
+
+def _timing(seconds: float, tokens: int, peak_memory_bytes: int) -> dict[str, Any]:
+    return {"seconds": seconds, "tokens_per_second": tokens / seconds, "peak_memory_bytes": peak_memory_bytes}

@@ -1,0 +1,52 @@
+"""What a run fixes about the machine, so that the same settings give the same bytes."""
+
+import ctypes
+import logging
+import resource
+from contextlib import AbstractContextManager
+
+import torch
+
+from stages.lm.errors import UserError
+from stages.lm.training.settings import TrainingSettings
+
+log = logging.getLogger("stagecraft")
+
+
+def prepare(settings: TrainingSettings) -> torch.device:
+    """Set threads and arithmetic for the whole process; returns the device. Raises UserError if there is no such device."""
+    keep_memory()
+    torch.set_num_threads(settings.threads)
+    torch.set_flush_denormal(True)
+    torch.set_float32_matmul_precision(settings.matmul_precision)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("training.device: is cuda, but torch finds no GPU here; use auto or cpu, or run where there is one")
+    use_gpu = settings.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which the forward pass runs."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h of glibc
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory instead of returning it to the system and asking for it again in every step.
+
+    Large tensors come and go in each step of eager training; without this each is mapped anew, page by page. Other C libraries
+    are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 * 2**20)):
+            mallopt(option, value)
+
+
+def peak_memory(device: torch.device | None = None) -> int:
+    """The most memory in use so far, in bytes: of the GPU, or of the process."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

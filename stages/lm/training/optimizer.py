@@ -1,0 +1,80 @@
+"""AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization") and what it decays."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stages.lm.models.layers import Linear
+from stages.lm.training.settings import TrainingSettings
+
+
+class AdamW(torch.optim.Optimizer):
+    """The algorithm from its definition, one parameter after the other; torch.optim.AdamW is its fast twin.
+
+    For t = 1, 2, ...: m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; a_t = a sqrt(1 - b2^t) / (1 - b1^t);
+    theta -= a_t m / (sqrt(v) + eps); theta -= a lambda theta.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step from the gradients in `.grad`; parameters without one are left alone."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+        return loss
+
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        lr, (beta1, beta2), gradient = group["lr"], group["betas"], parameter.grad
+        state = self.state[parameter]
+        if not state:
+            state |= {"t": 0, "m": torch.zeros_like(parameter), "v": torch.zeros_like(parameter)}
+        state["t"] += 1
+        t, m, v = state["t"], state["m"], state["v"]
+        m.mul_(beta1).add_(gradient, alpha=1 - beta1)
+        v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        corrected_lr = lr * (1 - beta2**t) ** 0.5 / (1 - beta1**t)
+        parameter.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-corrected_lr)
+        parameter.mul_(1 - lr * group["weight_decay"])
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Every trainable parameter in one of two groups: the matrices of linear layers are decayed, all else is not.
+
+    What else there is are embeddings and norms. An output layer tied to the embeddings counts as an embedding.
+    """
+    linear = {id(module.weight) for module in model.modules() if isinstance(module, Linear)}
+    other = {
+        id(parameter)
+        for module in model.modules()
+        if not isinstance(module, Linear)
+        for parameter in module.parameters(recurse=False)
+    }
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = linear - other
+    return [
+        {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) not in decayed], "weight_decay": 0.0},
+    ]
+
+
+def build_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
+    """torch's fused AdamW over the model's parameter groups."""
+    groups = [group for group in parameter_groups(model, settings.weight_decay) if group["params"]]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True)
