@@ -146,8 +146,9 @@ def schema() -> dict[str, Any]:
     """The JSON schema of a config file; entries of named sections may also hold `extends`."""
     document = TypeAdapter(Config).json_schema()
     for section in ("corpora", "tokenizers", "experiments"):
-        entry = document["properties"][section]["additionalProperties"]
-        document["properties"][section]["additionalProperties"] = {"anyOf": [{"$ref": "#/$defs/Extending"}, entry]}
+        named = document["properties"][section]["patternProperties"]
+        for pattern, entry in named.items():
+            named[pattern] = {"anyOf": [{"$ref": "#/$defs/Extending"}, entry]}
     document["$defs"]["Extending"] = {
         "type": "object",
         "properties": {"extends": {"type": "string", "description": "The entry of this section to start from."}},

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from stages.lm import artifacts
-from stages.lm.corpus.settings import source_files
+from stages.lm.corpus.sources import source_files
 from stages.lm.models import registry
-from stages.lm.tokens import TokenizeSettings
+from stages.lm.tokenization import TokenizeSettings
 from stages.lm.training.settings import TrainSettings
 from workflow.config import Config, Execution, Experiment
 
@@ -89,7 +89,7 @@ def add_experiment(
 ) -> dict[str, Node]:
     """Plan the artifacts of one experiment; returns them by stage, those that it shares with others included."""
     modules = (registry.module_of(experiment.model.family),)
-    trained = TrainSettings(model=experiment.model, training=experiment.training).relevant()
+    trained = TrainSettings(model=experiment.model, training=experiment.training).resolved()
     threads = experiment.training.threads
     options = ("--wandb", execution.wandb, "--checkpoint-seconds", str(execution.checkpoint_seconds))
 
