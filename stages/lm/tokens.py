@@ -1,0 +1,85 @@
+"""Token arrays: the documents of a split as one array of ids on disk, opened without being read.
+
+{split}.npy          ids, uint16 or uint32; every document is followed by its end-of-text id
+{split}.offsets.npy  int64, documents + 1: document i is ids[offsets[i]:offsets[i + 1]], its end-of-text id included
+{split}.bytes.npy    int64, documents: the UTF-8 length of document i
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.lm.errors import UserError
+
+
+def array_names(split: str) -> tuple[str, str, str]:
+    """The files of a split: ids, offsets, bytes."""
+    return f"{split}.npy", f"{split}.offsets.npy", f"{split}.bytes.npy"
+
+
+def id_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The smallest type that holds every id below `vocab_size`."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+
+
+@dataclass(frozen=True)
+class TokenArray:
+    """The documents of one split as ids. `len` is the number of documents."""
+
+    ids: npt.NDArray[Any]
+    offsets: npt.NDArray[np.int64]
+    document_bytes: npt.NDArray[np.int64]
+
+    @classmethod
+    def open(cls, folder: Path, split: str) -> Self:
+        """Map the arrays of a split into memory. Raises UserError where they are missing or do not fit together."""
+        try:
+            ids, offsets, lengths = [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in array_names(split)]
+        except FileNotFoundError as error:
+            raise UserError(f"{error.filename}: no such file; the stage tokenize writes it") from None
+        except (ValueError, EOFError) as error:
+            raise UserError(
+                f"{folder}: the arrays of split {split!r} are damaged ({error}); run the stage tokenize again"
+            ) from None
+        if ids.dtype not in (np.uint16, np.uint32) or len(offsets) != len(lengths) + 1 or offsets[-1] != len(ids):
+            raise UserError(f"{folder}: the arrays of split {split!r} do not fit together; run the stage tokenize again")
+        return cls(ids, offsets, lengths)
+
+    def __len__(self) -> int:
+        return len(self.document_bytes)
+
+    def document(self, index: int) -> npt.NDArray[Any]:
+        """The ids of one document, its end-of-text id included."""
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+class ArrayWriter:
+    """Writes a one-dimensional `.npy` file piece by piece; a context manager that completes the header at its end."""
+
+    def __init__(self, path: Path, dtype: npt.DTypeLike) -> None:
+        self.dtype = np.dtype(dtype)
+        self.length = 0
+        self._file = path.open("wb")
+        self._write_header()
+
+    def append(self, values: npt.NDArray[Any]) -> None:
+        """Add values, which are converted to the file's type."""
+        self._file.write(values.astype(self.dtype, copy=False).tobytes())
+        self.length += len(values)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+
+    def _write_header(self) -> None:
+        """NumPy pads its header so that the length of the array may grow without moving the data."""
+        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)}
+        np.lib.format.write_array_header_1_0(self._file, header)
