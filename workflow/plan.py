@@ -106,12 +106,13 @@ def add_experiment(
             threads=tokenizer.threads,
         )
     )
+    estimate = add("estimate", trained, tokens=tokens)
     train = add("train", trained, tokens=tokens)
     return {
         "corpus": corpus,
         "bpe": tokenizer,
         "tokenize": tokens,
-        "estimate": add("estimate", trained, tokens=tokens),
+        "estimate": estimate,
         "train": train,
         "evaluate": add("evaluate", experiment.evaluation.resolved(), model=train, tokens=tokens, corpus=corpus),
         "decode": add("decode", experiment.decoding.resolved(), model=train, tokenizer=tokenizer),

@@ -1,4 +1,7 @@
-"""Two rules for every stage: `<stage>` asks for all its artifacts, `make_<stage>` makes one."""
+"""Two rules for every stage: `<stage>` asks for all its artifacts, `make_<stage>` makes one.
+
+Estimates come first among the jobs that are ready: they are there to be read before a training starts.
+"""
 
 for stage in STAGES:
 
@@ -23,6 +26,7 @@ for stage in STAGES:
             settings=settings,
             code=code,
         threads: threads
+        priority: 1 if stage == "estimate" else 0
         conda:
             "../../envs/conda.yaml"
         message:
