@@ -159,27 +159,26 @@ RULES: dict[str, list[Rule]] = {
     "FRIEND": [
         Rule("Soon {friend!} came by with {@number} {@food}.", 3),
         Rule("Then {hero.her} friend {friend!} came {@way} along.", 3),
-        Rule("After a while, {hero} met {friend!}, a {@trait} {friend.girl} who loved {@food}.", 2),
+        Rule("After a while came {friend!}, a {@trait} {friend.girl} who loved {@food}.", 2),
         Rule("Just then a voice called {@manner}. It was {friend!}.", 2),
     ],
     "TALK": [
         Rule('"What a {@praise} {thing}!" said {friend}. "May I hold it?" <ANSWER>', 3),
         Rule(
-            '"I will give you {@number} {@food} for that {look} {thing}," said {friend}. {hero} agreed {@manner}, and '
-            "{friend.she} took the {thing}.",
+            '"I will give you {@number} {@food} for it," said {friend}, and {hero} agreed {@manner}.',
             2,
             then=HELD_BY_FRIEND,
         ),
-        Rule("{hero} showed {friend.him} the {look} {thing}, and {friend.she} looked at it {@manner}.", 2),
+        Rule("{hero} {@manner} showed {friend.him} the {look} {thing}.", 2),
         Rule(
-            '"This {thing} is for you," said {hero}. {friend} felt {@feeling} and thanked {hero.him} {@manner}.',
+            '"This {thing} is for you," said {hero} {@manner}. {friend} felt very {@feeling}.',
             2,
             then=HELD_BY_FRIEND,
         ),
     ],
     "ANSWER": [
-        Rule('"Of course," said {hero}, and {hero.she} gave it to {friend.him} {@manner}.', 2, then=HELD_BY_FRIEND),
-        Rule('"Not now," said {hero} {@manner}, and {hero.she} kept it.'),
+        Rule('"Of course," said {hero} {@manner}.', 2, then=HELD_BY_FRIEND),
+        Rule('"Not now," said {hero} {@manner}.'),
     ],
     "JOURNEY": [
         Rule("The two friends went to {there!} to play {@game}.", 3),
@@ -189,7 +188,7 @@ RULES: dict[str, list[Rule]] = {
     ],
     "SIGHT": [
         Rule("{there.At} they saw {animal!.a} {@acting}.", 2),
-        Rule("The first thing they met there was {animal!.a} {@acting}."),
+        Rule("Soon they met {animal!.a} {@acting}."),
         Rule("Nobody was there but {animal!.a}, {@acting}."),
     ],
     "TROUBLE": [
@@ -201,11 +200,10 @@ RULES: dict[str, list[Rule]] = {
             then={"lost": "yes"},
         ),
         Rule(
-            " Suddenly the {animal} took the {thing} from {holder} and ran all the way to {here}. It dropped "
-            "the {thing} {spot!}.<SEARCH>",
+            " Suddenly the {animal} took the {thing} from {holder} and ran to {here}. It dropped the {thing} {spot!}.<SEARCH>",
             2,
         ),
-        Rule(' "You are {@praise}," {holder} told the {animal}, and {holder.she} held the {thing} {@manner}.', 2),
+        Rule(' "You are {@praise}," {holder} told the {animal} {@manner}.', 2),
     ],
     "LATER": [
         Rule("", when={"holder": "hero"}, then=HELD_BY_FRIEND),
@@ -227,7 +225,7 @@ RULES: dict[str, list[Rule]] = {
     ],
     "WHERE": [
         Rule('"I have it here," said {hero}, and {hero.her} {family} smiled {@manner}.', when={"lost": "no", "holder": "hero"}),
-        Rule('"I gave it to {friend}," said {hero} {@manner}.', when={"lost": "no", "holder": "friend"}),
+        Rule('"{friend} has it," said {hero} {@manner}.', when={"lost": "no", "holder": "friend"}),
         Rule(
             '"The {animal} has it," said {hero}, and {hero.her} {family} laughed {@manner}.',
             when={"lost": "no", "holder": "animal"},
