@@ -42,7 +42,7 @@ def find_words(pattern: Any, text: str) -> list[str]:
     """The words of `text`: the matches of a compiled pattern, and whatever stands between them, so that nothing is lost."""
     if pattern.groups == 0:
         words: list[str] = pattern.findall(text)
-        if sum(map(len, words)) == len(text):
+        if sum(map(len, words)) == len(text) and all(words):
             return words
     words, end = [], 0
     for match in pattern.finditer(text):

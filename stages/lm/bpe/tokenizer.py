@@ -9,6 +9,9 @@ from stages.lm.bpe.merging import merge_symbols
 from stages.lm.bpe.pretokenization import compile_pattern, find_words, special_pattern, split_specials, stream_pieces
 from stages.lm.errors import UserError
 
+AllowedSpecial = Literal["all"] | Collection[str]
+"""Which special tokens may be encoded as such: all, or those named."""
+
 CACHED_WORDS, CACHED_LENGTH = 1 << 18, 64
 """How many words are remembered with their ids, and up to which length. One word too many, and all are forgotten: the memory
 for them is bounded."""
@@ -67,7 +70,7 @@ class Tokenizer:
             raise UserError("tokenizer: has no special token to end a text with; give it one, <|endoftext|> for example")
         return next(iter(self.special_tokens.values()))
 
-    def encode(self, text: str, allowed_special: Literal["all"] | Collection[str] = "all") -> list[int]:
+    def encode(self, text: str, allowed_special: AllowedSpecial = "all") -> list[int]:
         """The ids of `text`. Special tokens in it become their ids if allowed, and are ordinary text otherwise.
 
         Surrogates that `surrogateescape` made of invalid UTF-8 become those bytes again; any others U+FFFD.
@@ -81,15 +84,15 @@ class Tokenizer:
                 ids += chain.from_iterable(map(self._words.__getitem__, find_words(self._pattern, part)))
         return ids
 
-    def encode_bytes(self, data: bytes, allowed_special: Literal["all"] | Collection[str] = "all") -> list[int]:
+    def encode_bytes(self, data: bytes, allowed_special: AllowedSpecial = "all") -> list[int]:
         """The ids of UTF-8 text; bytes that are no valid UTF-8 are encoded as they are."""
         return self.encode(data.decode("utf-8", "surrogateescape"), allowed_special)
 
-    def encode_batch(self, texts: Iterable[str], allowed_special: Literal["all"] | Collection[str] = "all") -> list[list[int]]:
+    def encode_batch(self, texts: Iterable[str], allowed_special: AllowedSpecial = "all") -> list[list[int]]:
         """The ids of each text."""
         return [self.encode(text, allowed_special) for text in texts]
 
-    def encode_iterable(self, chunks: Iterable[str], allowed_special: Literal["all"] | Collection[str] = "all") -> Iterator[int]:
+    def encode_iterable(self, chunks: Iterable[str], allowed_special: AllowedSpecial = "all") -> Iterator[int]:
         """The ids of the text that the chunks are parts of, lazily: the same ids as of the whole text, however it is cut.
 
         Memory stays constant, but for text that offers no place to cut it (see `stream_pieces`).
@@ -109,7 +112,7 @@ class Tokenizer:
         except KeyError as error:
             raise UserError(f"token id {error.args[0]}: is not in the vocabulary of this tokenizer") from None
 
-    def _allowed(self, allowed_special: Literal["all"] | Collection[str]) -> list[str]:
+    def _allowed(self, allowed_special: AllowedSpecial) -> list[str]:
         return [token for token in self.special_tokens if allowed_special == "all" or token in allowed_special]
 
 

@@ -1,0 +1,109 @@
+"""Encoding splits: arrays equal to encoding each document, for any number of processes, in constant memory."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.lm import tokenization
+from stages.lm.bpe.files import load_tokenizer, save_tokenizer
+from stages.lm.bpe.tokenizer import AllowedSpecial, Tokenizer
+from stages.lm.bpe.training import learn_merges
+from stages.lm.errors import UserError
+from stages.lm.tokenization import TokenizeSettings, write_split
+from stages.lm.tokens import TokenArray
+
+EOT = "<|endoftext|>"
+DOCUMENTS = ["the cat sat", "", f"an {EOT} inside", "<|sep|>é\r\n\n", "the theory 🙂"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    specials = [EOT, "<|sep|>"]
+    vocab, merges = learn_merges({b"the": 3, b" cat": 2, b" sat": 1}, 263, specials)
+    save_tokenizer(folder, Tokenizer(vocab, merges, specials))
+    return folder
+
+
+def encode(
+    documents: list[str], out: Path, tokenizer_folder: Path, processes: int | None = None
+) -> dict[str, int | float | None]:
+    return write_split(documents, out, "train", tokenizer_folder, TokenizeSettings(), processes)
+
+
+def test_each_document_ends_with_its_end_of_text(tmp_path: Path, tokenizer_folder: Path) -> None:
+    counts = encode(DOCUMENTS, tmp_path, tokenizer_folder)
+    array = TokenArray.open(tmp_path, "train")
+    assert array.ids.dtype == np.uint16
+    assert array.document_bytes.tolist() == [11, 0, 23, 12, 15]
+    assert array.document(1).tolist() == [256]
+    assert array.document(3).tolist() == [257, 0xC3, 0xA9, 13, 10, 10, 256]  # <|sep|> is one id
+    assert np.count_nonzero(np.asarray(array.ids) == 256) == len(DOCUMENTS)  # a document's own text never ends it
+    assert counts == {"tokens": len(array.ids), "documents": 5, "bytes": 61, "bytes_per_token": 61 / (len(array.ids) - 5)}
+
+
+def test_an_empty_split(tmp_path: Path, tokenizer_folder: Path) -> None:
+    assert encode([], tmp_path, tokenizer_folder) == {"tokens": 0, "documents": 0, "bytes": 0, "bytes_per_token": None}
+    array = TokenArray.open(tmp_path, "train")
+    assert (len(array), len(array.ids), array.offsets.tolist()) == (0, 0, [0])
+
+
+def test_a_large_vocabulary_needs_wider_ids(tmp_path: Path) -> None:
+    vocab = {byte: bytes([byte]) for byte in range(256)} | {70_000: EOT.encode()}
+    save_tokenizer(tmp_path, Tokenizer(vocab, [], [EOT]))
+    encode(["a"], tmp_path, tmp_path)
+    array = TokenArray.open(tmp_path, "train")
+    assert array.ids.dtype == np.uint32
+    assert array.ids.tolist() == [97, 70_000]
+
+
+class Lossy(Tokenizer):
+    """A tokenizer that forgets case."""
+
+    def encode_batch(self, texts: Iterable[str], allowed_special: AllowedSpecial = "all") -> list[list[int]]:
+        return super().encode_batch([text.lower() for text in texts], allowed_special)
+
+
+def test_a_lossy_tokenizer_is_refused(tmp_path: Path, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = load_tokenizer(tokenizer_folder)
+    lossy = Lossy(sound.vocab, sound.merges, list(sound.special_tokens))
+    monkeypatch.setattr(tokenization, "_tokenizer", lambda _: lossy)
+    encode(["the cat"], tmp_path, tokenizer_folder)
+    with pytest.raises(UserError, match="does not give back the text of the document that begins 'The cat'"):
+        encode(["The cat"], tmp_path, tokenizer_folder)
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_changes_nothing(tmp_path: Path, tokenizer_folder: Path) -> None:
+    documents = [f"the {i} theories of {DOCUMENTS[i % 5]}" * (i % 7) for i in range(60_000)]
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        encode(documents, tmp_path / str(processes), tokenizer_folder, processes)
+    for file in (tmp_path / "1").iterdir():
+        assert file.read_bytes() == (tmp_path / "2" / file.name).read_bytes()
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from stages.lm.tokenization import TokenizeSettings, write_split
+documents = ("the cat sat on the theory " * 40 for _ in range(int(sys.argv[1])))
+write_split(documents, Path(sys.argv[3]), "train", Path(sys.argv[2]), TokenizeSettings(), 1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_split(tmp_path: Path, tokenizer_folder: Path, root: Path) -> None:
+    """Peak memory in a process of its own, for 4 MB and for 40 MB of documents."""
+
+    def peak_kib(documents: int) -> int:
+        command = [sys.executable, "-c", PEAK, str(documents), str(tokenizer_folder), str(tmp_path)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout)
+
+    small, large = peak_kib(4_000), peak_kib(40_000)
+    assert large - small < 8 << 10
