@@ -29,7 +29,7 @@ def test_a_tokenizer_is_learned_from_the_train_split(tmp_path: Path) -> None:
     vocab, merges = reference.train(count_documents(DOCUMENTS, [], "gpt2"), 270, ["<|endoftext|>"])
     assert (tokenizer.vocab, tokenizer.merges) == (vocab, merges)
     stats = artifact.json("stats.json")
-    assert (stats["vocab_size"], stats["merges"], stats["end_of_text"], stats["words"]) == (270, 13, 256, 19)
+    assert (stats["vocab_size"], stats["merges"], stats["end_of_text"], stats["words"]) == (270, 13, 256, 18)
     assert stats["valid_bytes_per_token"] == 10 / len(tokenizer.encode("low widest"))
     assert {"vocab.json", "merges.txt", "tokenizer.json", "README.md"} <= artifact.manifest["outputs"].keys()
     assert json.loads((out / "vocab.json").read_text())["<|endoftext|>"] == 256
