@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stages.lm.errors import UserError
 from tests.workflow.configs import BASE, changed
 from workflow.config import load, merge, read, schema
+from workflow.reference import reference
 
 
 def test_extends_changes_one_line() -> None:
@@ -108,6 +109,11 @@ def test_the_published_schema_is_that_of_the_code_and_accepts_the_shipped_config
         # As `load` does, read `3e-4` for the number that it means.
         data = yaml.safe_load(file.read_text().replace("e-", ".0e-"))
         assert not list(validator.iter_errors(data)), file
+
+
+def test_the_reference_page_is_that_of_the_code(root: Path) -> None:
+    text = (root / "config/README.md").read_text(encoding="utf-8")
+    assert text == reference(), "run: python -m workflow.reference > config/README.md"
 
 
 def test_the_courses_runs_have_the_courses_numbers(root: Path) -> None:
