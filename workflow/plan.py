@@ -94,8 +94,8 @@ def add_experiment(
     options = ("--wandb", execution.wandb, "--checkpoint-seconds", str(execution.checkpoint_seconds))
 
     def add(stage: str, settings: Mapping[str, Any], **inputs: Node) -> Node:
-        own = {"options": options if stage == "train" else (), "modules": modules, "threads": threads}
-        return plan.add(Node(stage, name, settings, inputs, **own))
+        given = options if stage == "train" else ()
+        return plan.add(Node(stage, name, settings, inputs, options=given, modules=modules, threads=threads))
 
     tokens = plan.add(
         Node(

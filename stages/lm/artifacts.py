@@ -12,8 +12,10 @@ a manifest, or whose files disagree with it, is no artifact, whoever says so.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import resource
@@ -31,6 +33,8 @@ import yaml
 
 from stages.lm import provenance
 from stages.lm.errors import UserError
+
+log = logging.getLogger("stagecraft")
 
 FORMATS = {"corpus": 1, "bpe": 1, "tokenize": 1, "estimate": 1, "train": 1, "evaluate": 1, "decode": 1, "report": 1}
 """The format version that each stage writes; a change of what its files mean adds one, and makes every path new."""
@@ -153,34 +157,36 @@ def writing(out: Path, stage: str, settings: Mapping[str, Any], inputs: Mapping[
     own_digest = digest(stage, settings, {role: artifact.digest for role, artifact in inputs.items()})
     _check_folder(out, own_digest)
     draft = Draft(out / DRAFT)
-    shutil.rmtree(draft.path, ignore_errors=True)
-    draft.path.mkdir(parents=True)
-    try:
-        draft.write_text("config.yaml", yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
-        yield draft
-        outputs = {
-            file.relative_to(draft.path).as_posix(): _describe(file, file.name not in draft.volatile)
-            for file in sorted(draft.path.rglob("*"))
-            if file.is_file()
-        }
-        manifest = {
-            "stage": stage,
-            "format": FORMATS[stage],
-            "name": out.resolve().name,
-            "digest": own_digest,
-            "content": content_hash(outputs),
-            "inputs": {role: _reference(artifact) for role, artifact in inputs.items()},
-            "outputs": outputs,
-            "seed": draft.seed,
-            "code": provenance.code_version(f"stages.{stage}", *draft.modules),
-            **provenance.environment(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-            "wall_seconds": round(time.time() - started, 3),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        }
-        _publish(draft.path, out, manifest)
-    finally:
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
         shutil.rmtree(draft.path, ignore_errors=True)
+        draft.path.mkdir()
+        try:
+            draft.write_text("config.yaml", yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True))
+            yield draft
+            outputs = {
+                file.relative_to(draft.path).as_posix(): _describe(file, file.name not in draft.volatile)
+                for file in sorted(draft.path.rglob("*"))
+                if file.is_file()
+            }
+            manifest = {
+                "stage": stage,
+                "format": FORMATS[stage],
+                "name": out.resolve().name,
+                "digest": own_digest,
+                "content": content_hash(outputs),
+                "inputs": {role: _reference(artifact) for role, artifact in inputs.items()},
+                "outputs": outputs,
+                "seed": draft.seed,
+                "code": provenance.code_version(f"stages.{stage}", *draft.modules),
+                **provenance.environment(),
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+                "wall_seconds": round(time.time() - started, 3),
+                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+            _publish(draft.path, out, manifest)
+        finally:
+            shutil.rmtree(draft.path, ignore_errors=True)
 
 
 def content_hash(outputs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -192,6 +198,23 @@ def content_hash(outputs: Mapping[str, Mapping[str, Any]]) -> str:
 def sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep a second process from writing the same artifact. The system lifts the lock when a process dies, however it dies."""
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(f"{out}: another process is writing this artifact; wait for it to end, or stop it") from None
+    except OSError as error:
+        log.warning("%s: this file system has no locks (%s); take care that no other process writes here", out, error.strerror)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_folder(out: Path, own_digest: str) -> None:

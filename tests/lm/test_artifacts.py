@@ -138,3 +138,14 @@ def test_verify_command_tells_whole_from_damaged(tmp_path: Path, capsys: pytest.
     assert any(line.startswith("damaged") and "bad" in line and "ids.npy is missing" in line for line in lines)
     assert any(line.startswith("whole") and "good" in line for line in lines)
     assert artifacts.main(["verify", str(tmp_path / "nothing")]) == 2
+
+
+def test_two_processes_do_not_write_one_artifact(tmp_path: Path) -> None:
+    with artifacts.writing(tmp_path / "a", "corpus", {}, {}) as draft:
+        draft.write_text("mine.txt", "")
+        with (
+            pytest.raises(UserError, match="another process is writing"),
+            artifacts.writing(tmp_path / "a", "corpus", {}, {}),
+        ):
+            pass
+    assert artifacts.read(tmp_path / "a", "corpus").file("mine.txt").exists()
