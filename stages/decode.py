@@ -27,6 +27,7 @@ def main() -> None:
     samples: list[dict[str, Any]] = []
     with artifacts.writing(args.out, "decode", settings.resolved(), {"model": model, "tokenizer": tokenizer}) as draft:
         draft.seed = settings.seed
+        draft.modules.add(trained.module)
         with progress("decode", len(settings.prompts) * settings.samples, " texts") as bar:
             for number, prompt in enumerate(settings.prompts):
                 generators = [sample_generator(settings.seed, number, sample) for sample in range(settings.samples)]

@@ -34,6 +34,7 @@ def main() -> None:
         args.out, "evaluate", settings.resolved(), {"model": model, "tokens": tokens, "corpus": corpus}
     ) as draft:
         draft.seed = settings.seed
+        draft.modules.add(trained.module)
         nats = document_losses(trained.model, array, trained.end_of_text, args.options.batch_tokens)
         documents = Documents(nats, np.diff(array.offsets), array.document_bytes, source_bits(corpus, settings.split))
         entropy = corpus.json("stats.json")["entropy"]

@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -47,13 +47,21 @@ def _from_yaml(field: FieldInfo | None, value: Any) -> Any:
     return value
 
 
-def parse(kind: type[S] | Any, data: Any, where: str) -> S:
+@overload
+def parse(kind: type[S], data: Any, where: str) -> S: ...
+
+
+@overload
+def parse(kind: Any, data: Any, where: str) -> Any: ...
+
+
+def parse(kind: Any, data: Any, where: str) -> Any:
     """Build settings of `kind` (a model or a union of models) from plain values.
 
     Raises UserError naming the key's path below `where` and what is allowed there.
     """
     try:
-        return cast(S, TypeAdapter(kind).validate_python(data))
+        return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
         raise UserError("; ".join(explain(kind, detail, where) for detail in error.errors())) from None
 

@@ -149,7 +149,7 @@ class Grammar:
         self.rules = {symbol: [(rule, parts_of(rule.text)) for rule in options] for symbol, options in rules.items()}
         self.initial = State(tuple(sorted((values or {}).items())))
         self._choices: dict[tuple[str, State], tuple[list[float], list[Choice]]] = {}
-        self._outcomes: dict[tuple[str, State], Outcome] = {}
+        self._outcomes: dict[tuple[str, State], Outcome | None] = {}
         self._mean_bytes: dict[tuple[str, str], float] = {}
         self._check_names()
 
@@ -183,9 +183,12 @@ class Grammar:
         A role's word is uniform over its category whatever the other roles hold and independent of the choice of rules, so
         that a mention adds its category's mean length.
         """
-        known = self._outcomes.get((symbol, state))
-        if known is not None:
+        if (symbol, state) in self._outcomes:
+            known = self._outcomes[symbol, state]
+            if known is None:
+                raise ValueError(f"symbol {symbol!r} derives itself")
             return known
+        self._outcomes[symbol, state] = None  # begun
         ends: dict[State, float] = defaultdict(float)
         bits = length = 0.0
         for choice in self.choices(symbol, state):

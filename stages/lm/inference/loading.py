@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from stages.lm.artifacts import Artifact
 from stages.lm.errors import UserError
 from stages.lm.models import registry
@@ -10,15 +12,18 @@ from stages.lm.models.interface import LanguageModel
 
 
 class Trained(NamedTuple):
-    """A model ready to predict, and the id of the token that stands between documents."""
+    """A model ready to predict."""
 
     model: LanguageModel
     end_of_text: int
+    """The id of the token between documents."""
+    module: str
+    """The module that implements it."""
 
 
 def check_tokenizer(model: Artifact, digest: str, other: Path) -> None:
     """Raise UserError unless the model was trained with the tokenizer artifact of this `digest`, which `other` brings."""
-    trained_with = model.json("model.json")["tokenizer"]
+    trained_with = registry.describe(model.path).tokenizer
     if trained_with != digest:
         raise UserError(
             f"{other}: comes from the tokenizer {digest}, but the model {model.path} was trained with the tokenizer "
@@ -28,7 +33,6 @@ def check_tokenizer(model: Artifact, digest: str, other: Path) -> None:
 
 def load(model: Artifact, threads: int) -> Trained:
     """The model of a train artifact on `threads` processor threads, a fixed number so that its sums always round alike."""
-    import torch
-
     torch.set_num_threads(threads)
-    return Trained(registry.load(model.path), int(model.json("model.json")["end_of_text"]))
+    description = registry.describe(model.path)
+    return Trained(registry.load(model.path), description.end_of_text, registry.module_of(description.settings.family))
