@@ -12,7 +12,10 @@ BIN := .venv/bin
 .PHONY: run test env lock
 
 run: env
-	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules
+	@mkdir -p state
+	@flock --nonblock --conflict-exit-code 75 state/run.lock \
+		$(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES) --configfile $(CONFIG) \
+		|| { code=$$?; [ $$code -ne 75 ] || echo "error: another 'make run' is at work in this folder" >&2; exit $$code; }
 	@$(BIN)/python -m workflow.headline $(CONFIG)
 
 test: env

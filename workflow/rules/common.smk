@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from stages.lm import artifacts
 from stages.lm.errors import UserError
 from stages.lm.provenance import code_version
 from workflow.config import read
@@ -32,7 +33,20 @@ def planned():
         sys.exit(2)
 
 
+def set_damaged_aside(folder):
+    """An artifact whose files do not have the sizes of its manifest does not exist: take its manifest away from it."""
+    try:
+        faults = artifacts.verify(folder, sizes_only=True) if (folder / artifacts.MANIFEST).exists() else []
+    except UserError as error:
+        faults = [str(error)]
+    if faults:
+        sys.stderr.write(f"{folder}: is damaged ({'; '.join(faults)}) and will be made again\n")
+        (folder / artifacts.MANIFEST).rename(folder / f"{artifacts.MANIFEST}.damaged")
+
+
 plan = planned()
+for planned_node in plan.nodes.values():
+    set_damaged_aside(Path("results") / planned_node.id)
 
 
 def node(wildcards):

@@ -1,0 +1,61 @@
+"""A fresh copy of the project to run and to change, and what its runs say."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = "tests/configs/tiny.yaml"
+
+
+class Project:
+    """A copy of the tracked files, as a clone would have them, with the environment of the running tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in filter(None, listed.stdout.splitlines()):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+        (folder / ".venv").symlink_to(sys.prefix)
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project as a user with its environment on the path would."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        variables = {**os.environ, "PATH": path, **environment}
+        done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def snakemake(self, *arguments: str, config: str = TINY, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run("snakemake", "--cores", "2", "--configfile", config, *arguments, check=check)
+
+    def would_run(self, *arguments: str, config: str = TINY) -> set[str]:
+        """The stages that have something to do."""
+        done = self.snakemake("-n", *arguments, config=config)
+        return set(re.findall(r"^make_(\w+) +\d+$", done.stdout + done.stderr, flags=re.MULTILINE))
+
+    def contents(self) -> dict[str, str]:
+        """The hash over the deterministic files of every artifact."""
+        manifests = sorted(self.folder.glob("results/*/*/manifest.json"))
+        found = {path.parent.name: json.loads(path.read_text()) for path in manifests}
+        return {f"{manifest['stage']}/{name}": manifest["content"] for name, manifest in found.items()}
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Change the text of a file; it must hold what is to be changed."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} does not hold {old!r}"
+        path.write_text(text.replace(old, new, 1))
