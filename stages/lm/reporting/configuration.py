@@ -1,0 +1,71 @@
+"""The settings of every experiment, what differs between them, and the artifacts that they made."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stages.lm.reporting.cells import MISSING, Cell, duration, size
+from stages.lm.reporting.experiments import Experiment, href
+
+STAGES = ("corpus", "bpe", "train", "evaluate", "decode")
+"""The stages whose settings are shown; train and estimate share theirs, and tokenize has none that matter."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key and its value in each experiment, in their order."""
+
+    key: str
+    values: list[Cell]
+    differs: bool
+
+
+def settings(experiments: list[Experiment]) -> dict[str, list[Setting]]:
+    """The settings by stage; a key differs when experiments that have it give it different values."""
+    tables = {}
+    for stage in STAGES:
+        columns = [
+            dict(_flat(experiment.parts[stage].settings)) if stage in experiment.parts else {} for experiment in experiments
+        ]
+        keys = dict.fromkeys(key for column in columns for key in column)
+        tables[stage] = [
+            Setting(
+                key,
+                [
+                    experiment.cell(stage, column.get(key)) if key in column else Cell(MISSING)
+                    for experiment, column in zip(experiments, columns, strict=True)
+                ],
+                len({column[key] for column in columns if key in column}) > 1,
+            )
+            for key in keys
+        ]
+    return {stage: rows for stage, rows in tables.items() if rows}
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as (dotted key, value as JSON) pairs."""
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from _flat(below, f"{path}.{key}" if path else str(key))
+    elif path and value != {}:
+        yield path, value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+def provenance(experiments: Iterable[Experiment]) -> list[dict[str, Cell]]:
+    """Every artifact of the report: what made it, and what that took."""
+    found = {part.id: (part, experiment.page) for experiment in experiments for part in experiment.parts.values()}
+    rows = []
+    for identity, (artifact, page) in found.items():
+        manifest = artifact.manifest
+        rows.append(
+            {
+                "artifact": Cell(identity, identity, href(artifact, page)),
+                "content": Cell(manifest["content"][:12]),
+                "code": Cell(manifest["code"]),
+                "seed": Cell(MISSING if manifest["seed"] is None else str(manifest["seed"])),
+                "wall time": Cell(duration(manifest["wall_seconds"])),
+                "peak memory": Cell(size(manifest["peak_memory_bytes"])),
+            }
+        )
+    return rows

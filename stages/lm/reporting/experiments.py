@@ -1,0 +1,98 @@
+"""What a report is made from: experiments by name, each with its artifacts by stage."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from stages.lm import artifacts
+from stages.lm.artifacts import Artifact
+from stages.lm.errors import UserError
+from stages.lm.reporting.cells import MISSING, Cell
+from stages.lm.reporting.settings import ReportSettings
+
+
+class Experiment:
+    """One experiment: access to what its artifacts say, None wherever one of them or a key is missing."""
+
+    def __init__(self, name: str, parts: Mapping[str, Artifact], page: Path) -> None:
+        self.name, self.parts, self.page = name, parts, page
+
+    @cached_property
+    def documents(self) -> tuple[str, str] | None:
+        """The documents that it was evaluated on: the id of their corpus and the split."""
+        if "evaluate" not in self.parts:
+            return None
+        evaluation = self.parts["evaluate"]
+        return evaluation.manifest["inputs"]["corpus"]["id"], evaluation.json("stats.json")["split"]
+
+    @property
+    def family(self) -> str | None:
+        """The model family's name."""
+        family: str | None = self.value("train", "model.json", "family")
+        return family
+
+    def value(self, stage: str, file: str, *keys: str) -> Any:
+        """What stands at `keys` in a JSON file of the artifact of `stage`."""
+        artifact = self.parts.get(stage)
+        if artifact is None or file not in artifact.manifest["outputs"]:
+            return None
+        found = artifact.json(file)
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+    def lines(self, stage: str, file: str) -> list[dict[str, Any]]:
+        """The objects of a JSONL file, empty where there is none."""
+        artifact = self.parts.get(stage)
+        if artifact is None or file not in artifact.manifest["outputs"]:
+            return []
+        return [json.loads(line) for line in artifact.file(file).read_text(encoding="utf-8").splitlines()]
+
+    def cell(self, stage: str, text: str | None) -> Cell:
+        """`text` with a link to the artifact of `stage`; a dash where there is nothing to show."""
+        if text is None or stage not in self.parts:
+            return Cell(MISSING)
+        artifact = self.parts[stage]
+        return Cell(text, artifact.id, href(artifact, self.page))
+
+
+def href(artifact: Artifact, page: Path) -> str:
+    """The relative link from the folder `page` to an artifact's folder."""
+    return Path(os.path.relpath(artifact.path.resolve(), page.resolve())).as_posix() + "/"
+
+
+def read_all(folders: Iterable[Path]) -> dict[str, Artifact]:
+    """Verify artifacts of any stage; returns them by id. Raises UserError for one that is damaged or of unknown kind."""
+    found = {}
+    for folder in folders:
+        stage = artifacts.load_manifest(folder)["stage"]
+        if stage not in artifacts.FORMATS:
+            raise UserError(f"{folder}: is of stage {stage!r}, which this version does not know; update, or leave it out")
+        artifact = artifacts.read(folder, stage)
+        found[artifact.id] = artifact
+    return found
+
+
+def resolve(settings: ReportSettings, given: Mapping[str, Artifact], page: Path) -> list[Experiment]:
+    """The experiments of a report, in the order of the settings. Raises UserError for an id that was not given."""
+    experiments = []
+    for name, ids in settings.experiments.items():
+        for stage, identity in ids.items():
+            if identity not in given:
+                raise UserError(f"experiments.{name}.{stage}: {identity} is not among the artifacts given; add --artifact for it")
+            if given[identity].manifest["stage"] != stage:
+                raise UserError(f"experiments.{name}.{stage}: {identity} is of another stage; name one of stage {stage!r}")
+        experiments.append(Experiment(name, {stage: given[identity] for stage, identity in ids.items()}, page))
+    return experiments
+
+
+def distinct(experiments: Iterable[Experiment], stage: str) -> list[Experiment]:
+    """One experiment for each different artifact of `stage`, to describe what several experiments share once."""
+    first: dict[str, Experiment] = {}
+    for experiment in experiments:
+        if stage in experiment.parts:
+            first.setdefault(experiment.parts[stage].id, experiment)
+    return list(first.values())

@@ -1,0 +1,173 @@
+"""The report's plots."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.lm.reporting.comparison import Group
+from stages.lm.reporting.curves import Curves, Points
+from stages.lm.reporting.svg import FLOOR, INK, colour, inline
+
+
+def comparison(group: Group, colours: dict[str, str], name: str) -> str:
+    """Bits per byte of each experiment as a dot with its interval, the best on top, and the source's floor."""
+    rows = group.rows
+
+    def draw(figure: Any, is_wide: bool) -> None:
+        axes = figure.add_subplot()
+        heights = range(len(rows) - 1, -1, -1)
+        for height, row in zip(heights, rows, strict=True):
+            bits, tint = row.bits, colours[row.experiment.name]
+            axes.plot([bits["low"], bits["high"]], [height, height], color=tint, linewidth=5, alpha=0.35, solid_capstyle="round")
+            axes.plot([bits["value"]], [height], "o", color=tint, markersize=7)
+            label = f"{bits['value']:.4f}"
+            axes.annotate(label, (bits["high"], height), xytext=(9, 0), textcoords="offset points", va="center", color=INK)
+        axes.set_yticks(list(heights), [row.experiment.name for row in rows])
+        axes.tick_params(axis="y", length=0, labelcolor=INK, pad=8)
+        axes.set_ylim(-0.6, len(rows) - 0.4 + (0.45 if group.floor is not None else 0))
+        values = [row.bits["high"] for row in rows] + [row.bits["low"] for row in rows]
+        if group.floor is not None:
+            values.append(group.floor)
+            axes.axvline(group.floor, color=FLOOR, linewidth=1.4, dashes=(4, 3))
+            axes.annotate(f"source {group.floor:.4f}", (group.floor, len(rows) - 0.45), xytext=(6, 0), textcoords="offset points",
+                          va="center", color=FLOOR)  # fmt: skip
+        span = (max(values) - min(values)) or 0.1
+        axes.set_xlim(min(values) - 0.08 * span, max(values) + (0.14 if is_wide else 0.28) * span)
+        axes.set_xlabel("bits per byte (less is better)")
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x")
+
+    height = 1.15 + 0.42 * len(rows)
+    described = ", ".join(f"{row.experiment.name} {row.bits['value']:.4f}" for row in rows)
+    alt = f"Bits per byte: {described}" + (f"; the source itself {group.floor:.4f}" if group.floor is not None else "")
+    return inline(draw, name, alt, wide=(9.6, height), narrow=(4.8, height))
+
+
+def learning(curves: Curves, colours: dict[str, str]) -> str:
+    """Training and validation loss by step and by wall-clock time."""
+    timed = any(curve.seconds for curve in curves.curves)
+
+    def draw(figure: Any, is_wide: bool) -> None:
+        panels = 2 if timed else 1
+        grid = (1, panels) if is_wide else (panels, 1)
+        axes = np.atleast_1d(figure.subplots(*grid, sharey=True))
+        _learning_panel(axes[0], curves, colours, by_time=False)
+        if timed:
+            _learning_panel(axes[1], curves, colours, by_time=True)
+        axes[0].set_ylabel(curves.unit)
+        if not is_wide and timed:
+            axes[1].set_ylabel(curves.unit)
+
+    names = ", ".join(curve.name for curve in curves.curves)
+    alt = f"Learning curves of {names} in {curves.unit}, by step and by training time"
+    return inline(draw, "learning", alt, wide=(9.6, 4.2), narrow=(4.8, 7.2 if timed else 3.8))
+
+
+def _learning_panel(axes: Any, curves: Curves, colours: dict[str, str], by_time: bool) -> None:
+    bottom, top = _loss_range(curves)
+    ends: list[tuple[float, str, str]] = []
+    last = 0.0
+    for curve in curves.curves:
+        tint = colours[curve.name]
+        train, valid = (curve.by_time(curve.train), curve.by_time(curve.valid)) if by_time else (curve.train, curve.valid)
+        if train:
+            axes.plot(*zip(*train, strict=True), color=tint, linewidth=0.9, alpha=0.45)
+        if valid:
+            axes.plot(*zip(*valid, strict=True), color=tint, linewidth=2.0, marker="o", markersize=3.2)
+        if curve.level is not None:
+            axes.axhline(curve.level, color=tint, linewidth=1.6)
+            ends.append((curve.level, curve.name, tint))
+        elif train or valid:
+            last = max(last, (valid or train)[-1][0], (train or valid)[-1][0])
+            ends.append(((valid or train)[-1][1], curve.name, tint))
+    if curves.floor is not None:
+        axes.axhline(curves.floor, color=FLOOR, linewidth=1.4, dashes=(4, 3))
+        ends.append((curves.floor, "source", FLOOR))
+    axes.set_ylim(bottom, top)
+    axes.set_xlim(0, last or 1)
+    for (_, name, tint), height in zip(ends, spread([end[0] for end in ends], 0.055 * (top - bottom)), strict=True):
+        axes.annotate(name, (1, height), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+                      va="center", color=tint, annotation_clip=False)  # fmt: skip
+    axes.set_xlabel("training time" if by_time else "step")
+    axes.xaxis.set_major_locator(_locator(5))
+    if by_time:
+        axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds, last))
+    else:
+        axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.grid(axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _locator(bins: int) -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(bins, integer=True)
+
+
+def clock(seconds: float, last: float) -> str:
+    """A time on an axis that ends at `last` seconds."""
+    if last < 120:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min" if last < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def _loss_range(curves: Curves) -> tuple[float, float]:
+    """Limits that show where models differ: the cliff of the first twentieth of training is cut off."""
+    seen: list[float] = [] if curves.floor is None else [curves.floor]
+    for curve in curves.curves:
+        points: Points = curve.valid + curve.train
+        last = max((step for step, _ in points), default=0.0)
+        seen += [loss for step, loss in points if step >= last / 20 and math.isfinite(loss)]
+        seen += [] if curve.level is None else [curve.level]
+    low, high = min(seen), max(seen)
+    margin = 0.06 * (high - low or 1.0)
+    return low - margin, high + margin
+
+
+def spread(heights: list[float], gap: float) -> list[float]:
+    """Positions for labels as near as can be to `heights`, in their order, and no two nearer than `gap`."""
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    blocks: list[tuple[float, list[int]]] = []  # (centre, members from low to high)
+    for i in order:
+        blocks.append((heights[i], [i]))
+        while len(blocks) > 1 and blocks[-1][0] - blocks[-2][0] < gap * (len(blocks[-1][1]) + len(blocks[-2][1])) / 2:
+            (above, upper), (below, lower) = blocks.pop(), blocks.pop()
+            members = lower + upper
+            blocks.append(((above * len(upper) + below * len(lower)) / len(members), members))
+    placed = dict.fromkeys(order, 0.0)
+    for centre, members in blocks:
+        for rank, i in enumerate(members):
+            placed[i] = centre + gap * (rank - (len(members) - 1) / 2)
+    return [placed[i] for i in range(len(heights))]
+
+
+def histogram(values: NDArray[np.int64], name: str, label: str, logarithmic: bool) -> str:
+    """How often each length occurs, with the median marked."""
+    from matplotlib.ticker import NullFormatter
+
+    low, high = int(values.min()), int(values.max())
+    logarithmic_bins = np.geomspace(max(low, 1), max(high, low + 1) * 1.0001, 40)
+    bins = logarithmic_bins if logarithmic else np.arange(low, high + 2) - 0.5
+    counts, edges = np.histogram(values, bins)
+    median = float(np.median(values))
+
+    def draw(figure: Any, _is_wide: bool) -> None:
+        axes = figure.add_subplot()
+        widths = np.diff(edges)
+        axes.bar(edges[:-1] + 0.06 * widths, counts, widths * 0.88, align="edge", color=colour(0), alpha=0.75)
+        axes.axvline(median, color=INK, linewidth=1.2)
+        axes.annotate(f"median {median:,.0f}", (median, 1), xycoords=("data", "axes fraction"), xytext=(6, -6),
+                      textcoords="offset points", va="top", color=INK)  # fmt: skip
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(label)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+
+    alt = f"Histogram of {label}: from {low:,} to {high:,}, median {median:,.0f}"
+    return inline(draw, name, alt, wide=(5.2, 2.5), narrow=(4.8, 2.5))

@@ -1,0 +1,18 @@
+"""The settings of a report: which artifacts belong to which experiment."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.lm.settings import Settings
+
+Stage = Literal["corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode"]
+
+
+class ReportSettings(Settings):
+    """What a report shows."""
+
+    title: str = "Language models"
+    """The page's heading."""
+    experiments: dict[str, dict[Stage, str]] = Field(min_length=1)
+    """The id (`<stage>/<folder>`) of each experiment's artifact of each stage; stages may be missing."""
