@@ -5,6 +5,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.pipeline import Project
+
 # Machines that run tests are busy: time limits on single examples would tell of them, not of the code.
 hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("busy")
@@ -25,3 +27,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real text at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the project with a finished tiny run; tests that change it put it back."""
+    project = Project(tmp_path_factory.mktemp("finished"))
+    project.snakemake()
+    return project

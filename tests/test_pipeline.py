@@ -1,6 +1,7 @@
 """Whole runs of the DAG: complete, repeatable, and rerun exactly as far as a change reaches."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -16,14 +17,6 @@ from tests.pipeline import TINY, Project
 pytestmark = pytest.mark.slow
 
 AFTER_TRAINING = {"train", "evaluate", "decode", "report"}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A finished tiny run; tests that change it put it back."""
-    project = Project(tmp_path_factory.mktemp("finished"))
-    project.snakemake()
-    return project
 
 
 @pytest.fixture
@@ -142,7 +135,5 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(finished: Project
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    import os
-
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
