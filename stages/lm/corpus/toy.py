@@ -36,73 +36,38 @@ def _article(word: str) -> str:
 
 
 LEXICON: dict[str, list[Word]] = {
-    "name": people("Mia, Lily, Anna, Ruby, Nora, Ella, Zoe, Ivy, Clara, Daisy, Rosa, Molly", girls=True)
-    + people("Tom, Ben, Max, Leo, Sam, Jack, Finn, Oscar, Hugo, Toby, Noah, Felix", girls=False),
-    "look": words(
-        "red, blue, green, yellow, pink, purple, orange, silver, golden, shiny, tiny, old, painted, striped, odd, pretty"
-    ),
+    "name": people("Mia, Lily, Anna, Ruby, Nora, Ella, Zoe, Ivy, Rosa, Clara", girls=True)
+    + people("Tom, Ben, Max, Leo, Sam, Jack, Finn, Hugo, Noah, Oscar", girls=False),
+    "look": words("red, blue, green, yellow, pink, purple, orange, silver, golden, shiny, tiny, old"),
     "thing": words(
-        "ball, kite, drum, hat, boat, bell, book, box, cup, doll, lamp, mirror, ring, robot, scarf, shell, "
-        "spoon, basket, umbrella, whistle, key, button, flute, coin"
+        "ball, kite, drum, hat, boat, bell, book, box, cup, doll, lamp, ring, robot, shell, spoon, key, button, flute, "
+        "coin, mirror"
     ),
     "place": places(
-        "in the garden, in the park, in the forest, in the barn, in the meadow, in the castle, in the orchard, in the village, "
-        "at the market, at the school, at the station, at the harbor, by the river, by the lake, by the pond, by the well, "
-        "on the beach, on the hill, on the bridge, on the farm"
+        "in the garden, in the park, in the forest, in the barn, in the meadow, in the castle, at the market, at the school, "
+        "at the station, at the mill, by the river, by the lake, by the pond, on the beach, on the hill, on the bridge"
     ),
     "spot": words(
-        "under a bench, behind a big stone, inside a hollow log, under some leaves, behind a barrel, inside an empty pot, "
-        "under a bucket, between two crates, behind a bush, inside a sack, under a ladder, beside a fence, "
-        "under a wheelbarrow, behind a door, beside a tall tree, on top of a wall"
+        "under a bench, behind a stone, under a tree, behind a bush, under a bucket, inside a sack, behind a fence, "
+        "under a cart, inside a barrel, behind a wall, under a log, inside a basket"
     ),
-    "animal": words("cat, dog, duck, fox, owl, goat, hen, mouse, rabbit, frog, squirrel, turtle, sheep, pony, hedgehog, crow"),
-    "job": words(
-        "sailor, baker, pilot, painter, farmer, doctor, teacher, singer, dancer, gardener, builder, cook, "
-        "artist, actor, inventor, explorer"
-    ),
+    "animal": words("cat, dog, duck, fox, owl, goat, hen, mouse, rabbit, frog, crow, pony"),
+    "job": words("sailor, baker, pilot, painter, farmer, doctor, teacher, singer, dancer, cook, artist, actor"),
     "family": words("mother, father, grandmother, grandfather, uncle, aunt, brother, sister"),
-    "weather": words(
-        "sunny, windy, rainy, snowy, foggy, warm, cold, cloudy, bright, quiet, chilly, misty, fine, gray, lovely, stormy"
-    ),
-    "day": words("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday"),
-    "trait": words(
-        "kind, clever, brave, funny, gentle, quiet, cheerful, lively, polite, curious, patient, bold, "
-        "friendly, careful, jolly, sleepy"
-    ),
+    "weather": words("sunny, windy, rainy, snowy, foggy, warm, cold, fine, bright, quiet, gray, lovely"),
+    "time": words("day, morning, afternoon, evening"),
+    "trait": words("kind, clever, brave, funny, gentle, quiet, merry, shy"),
     "doing": words(
-        "singing, dancing, drawing, counting clouds, painting, whistling, skipping, humming, reading, jumping, "
-        "digging, picking flowers, playing, daydreaming, running about, building a tower"
+        "singing, dancing, drawing, painting, reading, jumping, digging, playing, running, walking, resting, hopping, "
+        "hiding, skipping, waiting, humming"
     ),
-    "feeling": words(
-        "happy, proud, glad, lucky, brave, excited, cheerful, calm, surprised, merry, pleased, thankful, "
-        "sleepy, hungry, tired, shy"
-    ),
-    "food": words(
-        "apples, pears, cookies, pancakes, carrots, plums, cherries, nuts, buns, grapes, peaches, muffins, "
-        "waffles, berries, sandwiches, dumplings"
-    ),
-    "number": words("two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, twenty, thirty, forty, fifty, sixty"),
-    "manner": words(
-        "softly, slowly, gently, kindly, proudly, quietly, happily, politely, carefully, cheerfully, calmly, warmly, "
-        "shyly, sweetly, patiently, gladly"
-    ),
-    "praise": words(
-        "pretty, splendid, lovely, funny, fine, wonderful, strange, perfect, charming, marvelous, beautiful, curious, "
-        "fantastic, remarkable, magnificent, delightful"
-    ),
-    "acting": words(
-        "sleeping in the sun, chasing a leaf, drinking some water, looking for food, hiding in the grass, watching the clouds, "
-        "dancing all alone, resting in the shade, making a great noise, eating a cabbage, digging a hole, wearing a little hat, "
-        "climbing a tree, waiting for the rain, counting to ten, jumping up and down"
-    ),
-    "way": words(
-        "running, walking, hopping, skipping, marching, dancing, strolling, riding, racing, limping, "
-        "wandering, jumping, jogging, rushing, tiptoeing, rolling"
-    ),
-    "game": words(
-        "hide and seek, tag, pirates, cards, catch, charades, marbles, leapfrog, chess, dominoes, knights, "
-        "checkers, soccer, darts, bowling, tennis"
-    ),
+    "way": words("running, walking, jumping, hopping, skipping, dancing, singing, humming"),
+    "feeling": words("happy, proud, glad, brave, merry, calm, tired, sleepy, hungry, shy, lucky, sad"),
+    "food": words("apples, pears, cookies, plums, nuts, buns, grapes, berries, cakes, carrots, cherries, peaches"),
+    "number": words("two, three, four, five, six, seven, eight, nine, ten, twelve, twenty, fifty"),
+    "manner": words("softly, slowly, gently, kindly, proudly, quietly, happily, politely, calmly, sweetly, gladly, bravely"),
+    "praise": words("nice, great, fine, funny, lovely, pretty, strange, sweet"),
+    "game": words("tag, cards, chess, catch, pirates, knights, tennis, marbles"),
 }
 
 ROLES = {
@@ -132,13 +97,13 @@ HELD_BY_HERO = {"holder": "hero", "other": "friend"}
 RULES: dict[str, list[Rule]] = {
     "STORY": [
         Rule(
-            "<OPENING><DREAM> <THING><FEELING>\n\n<FRIEND> <TALK>\n\n<JOURNEY> <SIGHT><TROUBLE>\n\n<EVENING> <BEDTIME><QUIZ>",
+            "<OPENING><DREAM> <THING><FEELING>\n<FRIEND> <TALK>\n<JOURNEY> <SIGHT><TROUBLE>\n<EVENING> <BEDTIME><QUIZ>",
         ),
     ],
     "OPENING": [
-        Rule("One {@weather} {@day}, {hero!} was {@doing} {here!.at}.", 3),
+        Rule("One {@weather} {@time}, {hero!} was {@doing} {here!.at}.", 3),
         Rule("Once upon a time, a {@trait} {hero!.girl} named {hero} was {@doing} {here!.at}.", 3),
-        Rule("It was a {@weather} {@day}, and {hero!} felt {@feeling}. {hero.She} was {@doing} {here!.at}.", 2),
+        Rule("It was a {@weather} {@time}, and {hero!} felt {@feeling}. {hero.She} was {@doing} {here!.at}.", 2),
         Rule("There was once a {@trait} {hero!.girl} who was always {@doing} {here!.at}. {hero.Her} name was {hero}.", 2),
     ],
     "DREAM": [
@@ -153,7 +118,7 @@ RULES: dict[str, list[Rule]] = {
     ],
     "FEELING": [
         Rule(""),
-        Rule(" It made {hero.him} feel very {@feeling}."),
+        Rule(" It made {hero.him} very {@feeling}."),
         Rule(" What a {@praise} {thing} it was!"),
     ],
     "FRIEND": [
@@ -187,9 +152,9 @@ RULES: dict[str, list[Rule]] = {
         Rule("Together they went {@way} to {there!}, and {other} sang a {@praise} song.", 2),
     ],
     "SIGHT": [
-        Rule("{there.At} they saw {animal!.a} {@acting}.", 2),
-        Rule("Soon they met {animal!.a} {@acting}."),
-        Rule("Nobody was there but {animal!.a}, {@acting}."),
+        Rule("{there.At} they saw {animal!.a} {@doing}.", 2),
+        Rule("Soon they met {animal!.a} {@doing}."),
+        Rule("Nobody was there but {animal!.a}."),
     ],
     "TROUBLE": [
         Rule(" {other} wanted to have the {thing}, so {holder} gave it to {other.him} {@manner}.<LATER>", 2),
@@ -215,7 +180,7 @@ RULES: dict[str, list[Rule]] = {
         Rule(" They ran after it, but {friend} was faster and picked up the {thing}.", then=HELD_BY_FRIEND),
     ],
     "EVENING": [
-        Rule("At night {hero} was back home and ate {@number} {@food}.", 2),
+        Rule("At home {hero} ate {@number} {@food}.", 2),
         Rule("In the evening {hero} went home and felt {@feeling}.", 2),
         Rule('"Goodbye," said {friend} {@manner}, and {hero} went home for some {@food}.', 2),
     ],
@@ -233,11 +198,11 @@ RULES: dict[str, list[Rule]] = {
         Rule('"Nobody has it," said {hero}. "It is still {spot}, {site.at}."', when={"lost": "yes"}),
     ],
     "QUIZ": [
-        Rule("\n\nWhere did {hero} meet {friend}? {here.At}.", 2),
-        Rule("\n\nWhat did they see {there.at}? {animal.A}.", 2),
-        Rule("\n\nWho wanted to be {job.a}? {hero} did.", 2, when={"dream": "yes"}),
-        Rule("\n\n{hero} became {job.a} after all, and {friend} was very {@feeling}.", 2, when={"dream": "yes"}),
-        Rule("\n\nAnd what was the {thing} like? It was {look}.", 2),
+        Rule("\nWhere did {hero} meet {friend}? {here.At}.", 2),
+        Rule("\nWhat did they see {there.at}? {animal.A}.", 2),
+        Rule("\nWho wanted to be {job.a}? {hero} did.", 2, when={"dream": "yes"}),
+        Rule("\n{hero} became {job.a} after all, and {friend} was very {@feeling}.", 2, when={"dream": "yes"}),
+        Rule("\nAnd how did the {thing} look? It was {look}.", 2),
     ],
 }
 
