@@ -5,6 +5,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import toy_line as toy
 from tests.pipeline import Project
 
 # Machines that run tests are busy: time limits on single examples would tell of them, not of the code.
@@ -35,3 +36,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("finished"))
     project.snakemake()
     return project
+
+
+@pytest.fixture(scope="session")
+def toy_line(tmp_path_factory: pytest.TempPathFactory) -> toy.Line:
+    """Small artifacts from corpus to trained models; tests only read them."""
+    return toy.make(tmp_path_factory.mktemp("line"))

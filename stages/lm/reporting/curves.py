@@ -22,9 +22,9 @@ class Curve:
     """Wall-clock time of training at the logged steps."""
     level: float | None = None
 
-    def by_time(self, points: Points) -> Points:
-        """(seconds, loss) of those points whose time is known."""
-        return [(self.seconds[int(step)], loss) for step, loss in points if int(step) in self.seconds]
+    def by_time(self, points: Points, unit: float) -> Points:
+        """(time in units of so many seconds, loss) of those points whose time is known."""
+        return [(self.seconds[int(step)] / unit, loss) for step, loss in points if int(step) in self.seconds]
 
 
 @dataclass(frozen=True)

@@ -90,16 +90,14 @@ def _document_lengths(experiment: Experiment, number: int) -> str | None:
     lengths = TokenArray.open(experiment.parts["tokenize"].path, "train").document_bytes
     if len(lengths) == 0:
         return None
-    return figures.histogram(np.asarray(lengths), f"documents-{number}", "bytes in a training document", logarithmic=True)
+    return figures.histogram(np.asarray(lengths), f"documents-{number}", "bytes in a training document")
 
 
 def _tokenizer(experiment: Experiment, number: int) -> Tokenizer:
     artifact = experiment.parts["bpe"]
     vocab = load_tokenizer(artifact.path).vocab
-    special = set(artifact.json("stats.json")["special_tokens"])
-    texts = [
-        token.decode("utf-8", "backslashreplace") for token in sorted(vocab.values(), key=lambda token: (-len(token), token))
-    ]
+    special = {token.encode() for token in artifact.json("stats.json")["special_tokens"]}
+    tokens = sorted((token for token in vocab.values() if token not in special), key=lambda token: (-len(token), token))
     splits = [
         {
             "split": Cell(split),
@@ -115,8 +113,6 @@ def _tokenizer(experiment: Experiment, number: int) -> Tokenizer:
         experiment.cell("bpe", artifact.path.resolve().name),
         experiment.cell("bpe", count(len(vocab))),
         splits,
-        [text for text in texts if text not in special][:LONGEST],
-        figures.histogram(
-            np.array([len(token) for token in vocab.values()]), f"tokens-{number}", "bytes in a token of the vocabulary", False
-        ),
+        [token.decode("utf-8", "backslashreplace") for token in tokens[:LONGEST]],
+        figures.histogram(np.array([len(token) for token in tokens]), f"tokens-{number}", "bytes in a token of the vocabulary"),
     )

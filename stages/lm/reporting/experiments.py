@@ -49,7 +49,8 @@ class Experiment:
         artifact = self.parts.get(stage)
         if artifact is None or file not in artifact.manifest["outputs"]:
             return []
-        return [json.loads(line) for line in artifact.file(file).read_text(encoding="utf-8").splitlines()]
+        # not splitlines: it also splits at line separators that JSON leaves unescaped within strings
+        return [json.loads(line) for line in artifact.file(file).read_text(encoding="utf-8").split("\n") if line]
 
     def cell(self, stage: str, text: str | None) -> Cell:
         """`text` with a link to the artifact of `stage`; a dash where there is nothing to show."""

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 from stages.lm.reporting.comparison import Group
 from stages.lm.reporting.curves import Curves, Points
-from stages.lm.reporting.svg import FLOOR, INK, colour, inline
+from stages.lm.reporting.svg import FLOOR, INK, MUTED, inline
+
+WIDE, COLUMN, NARROW = 960, 460, 390
+"""Widths in pixels: the page, a column of it, a small screen."""
 
 
 def comparison(group: Group, colours: dict[str, str], name: str) -> str:
@@ -39,10 +42,10 @@ def comparison(group: Group, colours: dict[str, str], name: str) -> str:
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")
 
-    height = 1.15 + 0.42 * len(rows)
+    height = 84 + 32 * len(rows)
     described = ", ".join(f"{row.experiment.name} {row.bits['value']:.4f}" for row in rows)
     alt = f"Bits per byte: {described}" + (f"; the source itself {group.floor:.4f}" if group.floor is not None else "")
-    return inline(draw, name, alt, wide=(9.6, height), narrow=(4.8, height))
+    return inline(draw, name, alt, wide=(WIDE, height), narrow=(NARROW, height))
 
 
 def learning(curves: Curves, colours: dict[str, str]) -> str:
@@ -62,56 +65,49 @@ def learning(curves: Curves, colours: dict[str, str]) -> str:
 
     names = ", ".join(curve.name for curve in curves.curves)
     alt = f"Learning curves of {names} in {curves.unit}, by step and by training time"
-    return inline(draw, "learning", alt, wide=(9.6, 4.2), narrow=(4.8, 7.2 if timed else 3.8))
+    return inline(draw, "learning", alt, wide=(WIDE, 340), narrow=(NARROW, 560 if timed else 300))
 
 
 def _learning_panel(axes: Any, curves: Curves, colours: dict[str, str], by_time: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     bottom, top = _loss_range(curves)
     ends: list[tuple[float, str, str]] = []
-    last = 0.0
+    unit, seconds = _time_unit(max((max(curve.seconds.values(), default=0.0) for curve in curves.curves), default=0.0))
     for curve in curves.curves:
         tint = colours[curve.name]
-        train, valid = (curve.by_time(curve.train), curve.by_time(curve.valid)) if by_time else (curve.train, curve.valid)
+        train, valid = (
+            (curve.by_time(curve.train, seconds), curve.by_time(curve.valid, seconds)) if by_time else (curve.train, curve.valid)
+        )
         if train:
             axes.plot(*zip(*train, strict=True), color=tint, linewidth=0.9, alpha=0.45)
         if valid:
-            axes.plot(*zip(*valid, strict=True), color=tint, linewidth=2.0, marker="o", markersize=3.2)
+            axes.plot(*zip(*valid, strict=True), color=tint, linewidth=2.0, marker="o", markersize=3.5)
         if curve.level is not None:
             axes.axhline(curve.level, color=tint, linewidth=1.6)
             ends.append((curve.level, curve.name, tint))
         elif train or valid:
-            last = max(last, (valid or train)[-1][0], (train or valid)[-1][0])
             ends.append(((valid or train)[-1][1], curve.name, tint))
     if curves.floor is not None:
         axes.axhline(curves.floor, color=FLOOR, linewidth=1.4, dashes=(4, 3))
         ends.append((curves.floor, "source", FLOOR))
-    axes.set_ylim(bottom, top)
-    axes.set_xlim(0, last or 1)
-    for (_, name, tint), height in zip(ends, spread([end[0] for end in ends], 0.055 * (top - bottom)), strict=True):
+    for (_, name, tint), height in zip(ends, spread([end[0] for end in ends], 0.06 * (top - bottom)), strict=True):
         axes.annotate(name, (1, height), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
                       va="center", color=tint, annotation_clip=False)  # fmt: skip
-    axes.set_xlabel("training time" if by_time else "step")
-    axes.xaxis.set_major_locator(_locator(5))
-    if by_time:
-        axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds, last))
-    else:
-        axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.set_ylim(bottom, top)
+    axes.set_xlim(left=0)
+    axes.margins(x=0)
+    axes.set_xlabel(f"training time, {unit}" if by_time else "step")
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.grid(axis="y")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 
 
-def _locator(bins: int) -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(bins, integer=True)
-
-
-def clock(seconds: float, last: float) -> str:
-    """A time on an axis that ends at `last` seconds."""
-    if last < 120:
-        return f"{seconds:g} s"
-    return f"{seconds / 60:g} min" if last < 7200 else f"{seconds / 3600:.3g} h"
+def _time_unit(longest: float) -> tuple[str, float]:
+    """The unit for an axis up to `longest` seconds, and its seconds."""
+    return ("seconds", 1.0) if longest < 180 else ("minutes", 60.0) if longest < 10800 else ("hours", 3600.0)
 
 
 def _loss_range(curves: Curves) -> tuple[float, float]:
@@ -144,30 +140,31 @@ def spread(heights: list[float], gap: float) -> list[float]:
     return [placed[i] for i in range(len(heights))]
 
 
-def histogram(values: NDArray[np.int64], name: str, label: str, logarithmic: bool) -> str:
-    """How often each length occurs, with the median marked."""
-    from matplotlib.ticker import NullFormatter
+def histogram(values: NDArray[np.int64], name: str, label: str) -> str:
+    """How often each length occurs, with the median marked; lengths that span orders of magnitude on a logarithmic axis."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    low, high = int(values.min()), int(values.max())
-    logarithmic_bins = np.geomspace(max(low, 1), max(high, low + 1) * 1.0001, 40)
-    bins = logarithmic_bins if logarithmic else np.arange(low, high + 2) - 0.5
+    low, high, median = int(values.min()), int(values.max()), float(np.median(values))
+    logarithmic = np.quantile(values, 0.99) > 30 * max(np.quantile(values, 0.01), 1)
+    even = np.arange(low, high + 2, max(1, (high - low) // 40)) - 0.5
+    bins = np.geomspace(max(low, 1), high + 1, 41) if logarithmic else even
     counts, edges = np.histogram(values, bins)
-    median = float(np.median(values))
 
     def draw(figure: Any, _is_wide: bool) -> None:
         axes = figure.add_subplot()
         widths = np.diff(edges)
-        axes.bar(edges[:-1] + 0.06 * widths, counts, widths * 0.88, align="edge", color=colour(0), alpha=0.75)
+        axes.bar(edges[:-1] + 0.06 * widths, counts, widths * 0.88, align="edge", color=MUTED, alpha=0.55)
         axes.axvline(median, color=INK, linewidth=1.2)
-        axes.annotate(f"median {median:,.0f}", (median, 1), xycoords=("data", "axes fraction"), xytext=(6, -6),
+        axes.annotate(f"median {median:,g}", (median, 1), xycoords=("data", "axes fraction"), xytext=(6, -2),
                       textcoords="offset points", va="top", color=INK)  # fmt: skip
+        axes.set_ylim(0, 1.2 * counts.max())
         if logarithmic:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.set_xlabel(label)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
 
-    alt = f"Histogram of {label}: from {low:,} to {high:,}, median {median:,.0f}"
-    return inline(draw, name, alt, wide=(5.2, 2.5), narrow=(4.8, 2.5))
+    alt = f"Histogram of {label}: from {low:,} to {high:,}, median {median:,g}"
+    return inline(draw, name, alt, wide=(COLUMN, 190), narrow=(NARROW, 190))

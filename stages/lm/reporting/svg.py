@@ -19,11 +19,11 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", FLOOR: "--floor", P
 
 STYLE = {
     "svg.fonttype": "none",
-    "font.size": 11,
+    "font.size": 12,
     "text.color": INK,
     "axes.edgecolor": RULE,
     "axes.labelcolor": MUTED,
-    "axes.labelsize": 11,
+    "axes.labelsize": 12,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -50,7 +50,7 @@ def colour(number: int) -> str:
 def inline(draw: Draw, name: str, alt: str, wide: tuple[float, float], narrow: tuple[float, float]) -> str:
     """HTML with a drawing for wide and one for narrow screens, of which the style sheet shows one.
 
-    `draw(figure, is_wide)` fills a figure; sizes are in inches of 72 CSS pixels; `alt` describes the picture in words.
+    `draw(figure, is_wide)` fills a figure; sizes are in CSS pixels; `alt` describes the picture in words.
     """
     drawings = [
         f'<div class="{kind}">{_render(draw, kind == "wide", f"{name}-{kind}", alt, extent)}</div>'
@@ -64,7 +64,7 @@ def _render(draw: Draw, is_wide: bool, name: str, alt: str, extent: tuple[float,
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=extent, layout="constrained")
+        figure = Figure(figsize=(extent[0] / 72, extent[1] / 72), layout="constrained")
         draw(figure, is_wide)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -76,7 +76,7 @@ def _adapt(svg: str, alt: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--sans)", svg)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", svg)
     svg = re.sub(r"\n\s*", "\n", svg)
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, f"var({variable})")

@@ -1,0 +1,73 @@
+"""The stage decode as it is run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stages.lm import artifacts
+from stages.lm.bpe.files import load_tokenizer
+from tests.stage_runs import run, write_corpus
+from tests.toy_line import Line
+
+SETTINGS = {"prompts": ["", "Once upon a time"], "samples": 2, "max_tokens": 40, "seed": 3}
+
+
+def read_lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").split("\n") if line]
+
+
+def test_texts_for_each_prompt_that_a_seed_determines(toy_line: Line, tmp_path: Path) -> None:
+    for name in "ab":
+        run("decode", SETTINGS, tmp_path / name, model=toy_line.transformer, tokenizer=toy_line.tokenizer)
+    artifact = artifacts.read(tmp_path / "a", "decode")
+    lines = read_lines(tmp_path / "a")
+    assert [(line["prompt"], line["sample"]) for line in lines] == [(prompt, i) for prompt in SETTINGS["prompts"] for i in (0, 1)]
+    assert len({line["completion"] for line in lines}) == 4
+    for line in lines:
+        assert line["stop_reason"] == ("max tokens" if line["tokens"] == 40 else "end of text")
+        assert "<|endoftext|>" not in line["completion"]
+        assert (line["seed"], line["settings"]["max_tokens"]) == (3, 40)
+    assert artifact.manifest["content"] == artifacts.read(tmp_path / "b", "decode").manifest["content"]
+    readable = artifact.file("samples.txt").read_bytes().decode()
+    assert all(line["prompt"] + line["completion"] in readable for line in lines)
+
+
+def test_a_text_is_the_same_with_fewer_samples_beside_it(toy_line: Line, tmp_path: Path) -> None:
+    for name, samples in (("one", 1), ("three", 3)):
+        run("decode", SETTINGS | {"samples": samples}, tmp_path / name, model=toy_line.trigram, tokenizer=toy_line.tokenizer)
+    first = {}
+    for name in ("one", "three"):
+        first[name] = [line["completion"] for line in read_lines(tmp_path / name) if line["sample"] == 0]
+    assert first["one"] == first["three"]
+
+
+def test_a_greedy_text_is_the_most_probable_chain(toy_line: Line, tmp_path: Path) -> None:
+    import torch
+
+    from stages.lm.models import registry
+
+    greedy = {"temperature": 0.0, "repetition_penalty": 1.0, "max_tokens": 12}
+    run("decode", greedy, tmp_path / "out", model=toy_line.trigram, tokenizer=toy_line.tokenizer)
+    model, tokenizer = registry.load(toy_line.trigram), load_tokenizer(toy_line.tokenizer)
+    ids = [tokenizer.end_of_text]
+    for _ in range(12):
+        candidates = torch.tensor([[*ids, token] for token in range(tokenizer.vocab_size)])
+        ids.append(int(model.token_log_probs(candidates)[:, -1].argmax()))
+        if ids[-1] == tokenizer.end_of_text:
+            break
+    [line] = read_lines(tmp_path / "out")
+    assert line["completion"] == tokenizer.decode([token for token in ids if token != tokenizer.end_of_text])
+
+
+def test_another_tokenizer_is_refused(toy_line: Line, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path, train=["some other text"])
+    run("bpe", {"vocab_size": 260}, tmp_path / "bpe", corpus=corpus)
+    said = run("decode", SETTINGS, tmp_path / "out", model=toy_line.trigram, tokenizer=tmp_path / "bpe", code=2)
+    assert "was trained with the tokenizer" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_out_of_bounds_are_refused(toy_line: Line, tmp_path: Path) -> None:
+    inputs = {"model": toy_line.trigram, "tokenizer": toy_line.tokenizer}
+    assert "top_p" in run("decode", {"top_p": 0.0}, tmp_path / "out", code=2, **inputs)
+    assert "did you mean 'temperature'" in run("decode", {"temprature": 1.0}, tmp_path / "out", code=2, **inputs)
