@@ -1,5 +1,7 @@
 """Batches from a stream of token ids: at random, or as a pure function of (seed, step)."""
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -80,6 +82,7 @@ class WindowSampler:
 
 
 ROUNDS = 6
+Words = TypeVar("Words", np.uint64, NDArray[np.uint64])
 
 
 def permute(index: NDArray[np.int64], size: int, key: np.uint64) -> NDArray[np.int64]:
@@ -105,7 +108,7 @@ def _feistel(value: NDArray[np.uint64], bits: np.uint64, key: np.uint64) -> NDAr
     return left << bits | right
 
 
-def _mix(key: np.uint64, value: np.uint64 | NDArray[np.uint64]) -> np.uint64 | NDArray[np.uint64]:
+def _mix(key: np.uint64, value: Words) -> Words:
     """A hash of both: SplitMix64's finaliser (Steele, Lea and Flood 2014)."""
     with np.errstate(over="ignore"):
         mixed = key + (value + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)

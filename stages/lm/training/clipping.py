@@ -15,7 +15,7 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float, eps: float = 1
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
         return torch.tensor(0.0)
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
     if norm > max_norm:
         for gradient in gradients:
             gradient.mul_(max_norm / (norm + eps))

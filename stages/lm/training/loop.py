@@ -59,7 +59,7 @@ class Learner:
     def validate(self, ids: Tensor) -> float:
         """Mean loss over windows (windows, context_length + 1), in nats per token."""
         total = 0.0
-        for part in ids.split(self.settings.batch_size):
+        for part in torch.split(ids, self.settings.batch_size):
             with machine.autocast(self.settings, self.device):
                 total += self.loss(part.to(self.device)).item() * len(part)
         return total / len(ids)

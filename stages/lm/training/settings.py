@@ -45,8 +45,8 @@ class TrainingSettings(Settings):
     """Threads for the arithmetic on a CPU. Part of the settings, since another number rounds differently."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of the matrix products; weights and optimizer stay in fp32."""
-    matmul_precision: Literal["highest", "high", "medium"] = "high"
-    """How exact fp32 matrix products have to be, as in torch.set_float32_matmul_precision."""
+    matmul_precision: Literal["highest", "high", "medium"] = "medium"
+    """How exact fp32 matrix products have to be, as in torch.set_float32_matmul_precision; medium is fastest on CPUs."""
     compile: bool = False
     """Compile the model first (needs a C++ compiler); takes half a minute, and pays in long runs."""
 

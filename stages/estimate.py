@@ -1,0 +1,34 @@
+"""What a training run will cost, before it starts: parameters, FLOPs, memory by component, and time.
+
+python -m stages.estimate --config FILE --tokens DIR --out DIR
+
+The settings are those of the train stage.
+"""
+
+from stages.lm import artifacts, script
+from stages.lm.accounting.estimate import estimate
+from stages.lm.accounting.table import table
+from stages.lm.models import registry
+from stages.lm.settings import parse
+from stages.lm.tokens import TokenArray
+from stages.lm.training.settings import TrainSettings
+
+
+def main() -> None:
+    args = script.arguments("estimate", __doc__, inputs=("tokens",))
+    settings = parse(TrainSettings, args.settings, args.config)
+    tokens = artifacts.read(args.inputs["tokens"], "tokenize")
+    train = TokenArray.open(tokens.path, "train")
+
+    with artifacts.writing(args.out, "estimate", settings.resolved(), {"tokens": tokens}) as draft:
+        draft.modules = {registry.module_of(settings.model.family)}
+        draft.volatile = {"stats.json", "README.md"}
+        stats = estimate(settings, tokens.json("stats.json")["vocab_size"], train)
+        shown = table(stats)
+        draft.write_json("stats.json", stats)
+        draft.write_text("README.md", f"# {args.out.resolve().name}: what training will cost\n\n```\n{shown}\n```\n")
+    script.log.info("%s", shown)
+
+
+if __name__ == "__main__":
+    script.run(main)

@@ -1,0 +1,35 @@
+"""An estimate as a table that a person reads."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def table(estimate: Mapping[str, Any]) -> str:
+    """Parameters, operations and memory by component, then the totals of the run."""
+    blocks = [
+        _block("parameters", estimate["parameters"], lambda value: f"{value:,}"),
+        _block("forward FLOPs per token", estimate["flops"]["forward_per_token"], lambda value: f"{value:,}"),
+        _block("memory in training", estimate["memory_bytes"], lambda value: f"{value / 1e6:,.1f} MB"),
+    ]
+    seconds, speed = estimate["time"]["seconds"], estimate["time"]["tokens_per_second"]
+    promised = "not measured" if seconds is None else f"{duration(seconds)} at {speed:,.0f} tokens/s"
+    total = f"{estimate['flops']['training_total']:.3g} FLOPs for {estimate['tokens']:,} tokens"
+    return "\n\n".join([*blocks, f"training: {total}, {promised}"])
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 5 h 12 min, 3.4 days."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if seconds < 86400:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    return f"{seconds / 86400:.1f} days"
+
+
+def _block(title: str, components: Mapping[str, int], show: Callable[[int], str]) -> str:
+    """A title and one line for each component: its name, its size, its share of the total."""
+    total = components["total"] or 1
+    lines = [f"  {name.replace('_', ' '):<24}{show(value):>18}{value / total:>8.1%}" for name, value in components.items()]
+    return "\n".join([title, *lines])
