@@ -91,8 +91,7 @@ class NgramLM:
                 continue
             contexts = _shift(nodes)
             nodes = _find(order.keys, contexts, tokens, self.vocab_size)
-            own = np.where(nodes >= 0, order.discounted[nodes], 0.0)
-            probability = own + np.where(contexts >= 0, order.backoff[contexts], 1.0) * probability
+            probability = _at(order.discounted, nodes, 0.0) + _at(order.backoff, contexts, 1.0) * probability
         return torch.from_numpy(np.log(probability[:, 1:]))
 
     def start(self, batch: int) -> NgramState:
@@ -138,7 +137,7 @@ class NgramLM:
     def _distribution(self, context: Ints) -> Floats:
         """p(. | context), (vocab_size): the context's longest known endings, from the shortest to the longest."""
         unigrams = self.orders[0]
-        probability = unigrams.discounted + unigrams.backoff[0] / self.vocab_size
+        probability = unigrams.discounted + unigrams.backoff[0] * (1 / self.vocab_size)
         for length in range(1, len(context) + 1):
             node = self._node(context[len(context) - length :])
             if node < 0:
@@ -155,6 +154,14 @@ class NgramLM:
         for order, token in zip(self.orders[1:], tokens[1:], strict=False):
             node = _find(order.keys, node, np.asarray([token]), self.vocab_size)
         return int(node[0])
+
+
+def _at(values: Floats, index: Ints, default: float) -> Floats:
+    """values[index], and `default` where the index is -1."""
+    found = np.full(index.shape, default)
+    known = index >= 0
+    found[known] = values[index[known]]
+    return found
 
 
 def _shift(nodes: Ints) -> Ints:

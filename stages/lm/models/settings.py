@@ -22,7 +22,7 @@ class TransformerSettings(Settings):
     d_model: PositiveInt
     """Width of the residual stream."""
     d_ff: PositiveInt | None = None
-    """Inner width of the feed-forward network; by default 8/3 (gated) or 4 (plain) d_model, up to a multiple of 64."""
+    """Inner width of the feed-forward network; by default 8/3 (gated) or 4 (plain) d_model, to the nearest multiple of 64."""
     context_length: PositiveInt
     """The longest sequence of tokens that a prediction may see."""
     feed_forward: Literal["swiglu", "silu"] = "swiglu"
@@ -51,8 +51,8 @@ class TransformerSettings(Settings):
         """`d_ff`, or its default for `d_model`."""
         if self.d_ff is not None:
             return self.d_ff
-        width = -(-8 * self.d_model // 3) if self.feed_forward == "swiglu" else 4 * self.d_model
-        return -(-width // 64) * 64
+        width = 8 / 3 * self.d_model if self.feed_forward == "swiglu" else 4 * self.d_model
+        return max(1, round(width / 64)) * 64
 
 
 class NgramSettings(Settings):
