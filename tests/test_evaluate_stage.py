@@ -48,12 +48,11 @@ def test_results_do_not_depend_on_the_batches_and_are_the_same_bytes_again(toy_l
 
 def test_a_corpus_without_a_known_source_has_no_floor(toy_line: Line, tmp_path: Path) -> None:
     for split in ("train", "test"):
-        (tmp_path / f"{split}.txt").write_text(
-            "Once upon a time there was a text.<|endoftext|>And another one.", encoding="utf-8"
-        )
+        text = f"A text for {split}.<|endoftext|>And another one for {split}."
+        (tmp_path / f"{split}.txt").write_text(text, encoding="utf-8")
     paths = {split: [str(tmp_path / f"{split}.txt")] for split in ("train", "test")}
     corpus, tokens = tmp_path / "corpus", tmp_path / "tokens"
-    run("corpus", {"source": "file", "paths": paths, "deduplicate": False, "splits": {"valid": 0.0}}, corpus)
+    run("corpus", {"source": "file", "paths": paths, "splits": {"valid": 0.0}}, corpus)
     run("tokenize", {}, tokens, corpus=corpus, tokenizer=toy_line.tokenizer)
     run("evaluate", {}, tmp_path / "out", model=toy_line.trigram, tokens=tokens, corpus=corpus)
     stats = artifacts.read(tmp_path / "out", "evaluate").json("stats.json")

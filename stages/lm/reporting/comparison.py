@@ -12,7 +12,7 @@ import numpy as np
 from stages.lm.evaluation.bootstrap import Interval
 from stages.lm.evaluation.scores import difference
 from stages.lm.evaluation.settings import EvaluationSettings
-from stages.lm.reporting.cells import MISSING, count, percent
+from stages.lm.reporting.cells import MISSING, SPACE, count, percent
 from stages.lm.reporting.experiments import Experiment
 
 COLUMNS = (
@@ -132,7 +132,7 @@ def as_json(groups: Iterable[Group]) -> list[dict[str, Any]]:
 
 def as_text(groups: list[Group]) -> str:
     """The headline table for a terminal."""
-    return "\n".join(_text(group, titled=len(groups) > 1) for group in groups)
+    return "\n".join(_text(group, titled=len(groups) > 1) for group in groups).replace(SPACE, " ")
 
 
 def _text(group: Group, titled: bool) -> str:
