@@ -25,10 +25,10 @@ def main() -> None:
         words = count_documents(documents(corpus.path, "train"), settings.special_tokens, settings.pattern)
         if not words:
             raise UserError(f"{corpus.path}: its train split has no text to learn from; give the corpus more documents")
-        script.log.info("bpe: %s words, %s distinct", f"{words.total():,}", f"{len(words):,}")
+        script.log.info("%s words, %s distinct", f"{words.total():,}", f"{len(words):,}")
         vocab, merges = learn_merges(words, settings.vocab_size, settings.special_tokens)
         if len(vocab) < settings.vocab_size:
-            script.log.info("bpe: no pair is left to merge, so the vocabulary ends at %s tokens", f"{len(vocab):,}")
+            script.log.info("no pair is left to merge, so the vocabulary ends at %s tokens", f"{len(vocab):,}")
         tokenizer = Tokenizer(vocab, merges, settings.special_tokens, settings.pattern)
         save_tokenizer(draft.path, tokenizer)
         stats = {
@@ -43,7 +43,7 @@ def main() -> None:
         }
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(corpus.id, settings, tokenizer, stats))
-    script.log.info("bpe: %s tokens, %s merges", f"{stats['vocab_size']:,}", f"{stats['merges']:,}")
+    script.log.info("%s tokens, %s merges", f"{stats['vocab_size']:,}", f"{stats['merges']:,}")
 
 
 def readme(corpus: str, settings: TokenizerSettings, tokenizer: Tokenizer, stats: dict[str, Any]) -> str:

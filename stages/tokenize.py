@@ -28,7 +28,7 @@ def main() -> None:
         for split in SPLITS:
             counts = write_split(documents(corpus.path, split), draft.path, split, trained.path, settings)
             stats["splits"][split] = counts
-            script.log.info("tokenize: %s: %s tokens of %s documents", split, f"{counts['tokens']:,}", f"{counts['documents']:,}")
+            script.log.info("%s: %s tokens of %s documents", split, f"{counts['tokens']:,}", f"{counts['documents']:,}")
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(corpus.id, trained.id, stats))
 

@@ -9,6 +9,7 @@ command goes on.
 import argparse
 import errno
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def arguments(
     if extend is not None:
         extend(parser)
     parsed = parser.parse_args()
-    _start_log(parsed.log)
+    _start_log(f"{stage} {re.sub(r'-[0-9a-f]{12}$', '', parsed.out.resolve().name)}", parsed.log)
     paths = {role: getattr(parsed, role) for role in inputs}
     return Arguments(read_settings(parsed.config), paths, parsed.out, parsed.config, parsed)
 
@@ -94,10 +95,10 @@ def run(main: Callable[[], None]) -> None:
     except UserError as error:
         _fail(f"{stage}: {error}")
     except Stopped as stopped:
-        log.info("%s: %s", stage, stopped)
+        log.info("%s", stopped)
         sys.exit(75)
     except KeyboardInterrupt:
-        log.info("%s: interrupted", stage)
+        log.info("interrupted")
         sys.exit(130)
     except OSError as error:
         if error.errno not in ENVIRONMENT_ERRORS:
@@ -110,11 +111,25 @@ def _fail(message: str) -> None:
     sys.exit(2)
 
 
-def _start_log(file: Path | None) -> None:
-    """Messages go to standard error as they are, and to `file` with the time."""
+class _UnderName(logging.Formatter):
+    """Messages behind the name of their job; errors as they are, to be found by `error: ` at the start of their line."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__()
+        self.job = job
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.levelno >= logging.ERROR:
+            return message
+        return f"{self.job}:\n{message}\n" if "\n" in message else f"{self.job}: {message}"
+
+
+def _start_log(job: str, file: Path | None) -> None:
+    """Messages go to standard error under the name of the job, since several run at once, and to `file` with the time."""
     log.setLevel(logging.INFO)
     console = logging.StreamHandler()
-    console.setFormatter(logging.Formatter("%(message)s"))
+    console.setFormatter(_UnderName(job))
     log.addHandler(console)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
