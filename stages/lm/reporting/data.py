@@ -9,7 +9,7 @@ from stages.lm.bpe.files import load_tokenizer
 from stages.lm.corpus import store
 from stages.lm.reporting import figures
 from stages.lm.reporting.cells import MISSING, Cell, count, size
-from stages.lm.reporting.experiments import Experiment, distinct
+from stages.lm.reporting.experiments import Experiment, distinct, title
 from stages.lm.tokens import TokenArray
 
 EXAMPLE_CHARACTERS = 1200
@@ -81,7 +81,7 @@ def _corpus(experiment: Experiment, number: int) -> Corpus:
     lengths = _document_lengths(experiment, number)
     cut = len(text) > EXAMPLE_CHARACTERS
     example = text[:EXAMPLE_CHARACTERS].rsplit(" ", 1)[0] if cut else text
-    return Corpus(cell(artifact.path.resolve().name), entropy, splits, steps, lengths, example, cut)
+    return Corpus(cell(title(artifact.id)), entropy, splits, steps, lengths, example, cut)
 
 
 def _document_lengths(experiment: Experiment, number: int) -> str | None:
@@ -110,7 +110,7 @@ def _tokenizer(experiment: Experiment, number: int) -> Tokenizer:
         for split, values in (experiment.value("tokenize", "stats.json", "splits") or {}).items()
     ]
     return Tokenizer(
-        experiment.cell("bpe", artifact.path.resolve().name),
+        experiment.cell("bpe", title(artifact.id)),
         experiment.cell("bpe", count(len(vocab))),
         splits,
         [token.decode("utf-8", "backslashreplace") for token in tokens[:LONGEST]],

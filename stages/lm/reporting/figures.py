@@ -69,10 +69,10 @@ def learning(curves: Curves, colours: dict[str, str]) -> str:
 
 
 def _learning_panel(axes: Any, curves: Curves, colours: dict[str, str], by_time: bool) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     bottom, top = _loss_range(curves)
-    ends: list[tuple[float, str, str]] = []
+    ends: list[tuple[float, str, str]] = []  # (loss, label, colour)
     unit, seconds = _time_unit(max((max(curve.seconds.values(), default=0.0) for curve in curves.curves), default=0.0))
     for curve in curves.curves:
         tint = colours[curve.name]
@@ -91,10 +91,16 @@ def _learning_panel(axes: Any, curves: Curves, colours: dict[str, str], by_time:
     if curves.floor is not None:
         axes.axhline(curves.floor, color=FLOOR, linewidth=1.4, dashes=(4, 3))
         ends.append((curves.floor, "source", FLOOR))
-    for (_, name, tint), height in zip(ends, spread([end[0] for end in ends], 0.06 * (top - bottom)), strict=True):
-        axes.annotate(name, (1, height), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
-                      va="center", color=tint, annotation_clip=False)  # fmt: skip
     axes.set_ylim(bottom, top)
+    if top > 4 * bottom:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    heights = axes.transAxes.inverted().transform(axes.transData.transform([(0, end[0]) for end in ends]))[:, 1]
+    for (_, name, tint), height in zip(ends, spread(heights.tolist(), 0.06), strict=True):
+        axes.annotate(name, (1, height), xycoords="axes fraction", xytext=(6, 0), textcoords="offset points",
+                      va="center", color=tint, annotation_clip=False)  # fmt: skip
     axes.set_xlim(left=0)
     axes.margins(x=0)
     axes.set_xlabel(f"training time, {unit}" if by_time else "step")
@@ -118,9 +124,7 @@ def _loss_range(curves: Curves) -> tuple[float, float]:
         last = max((step for step, _ in points), default=0.0)
         seen += [loss for step, loss in points if step >= last / 20 and math.isfinite(loss)]
         seen += [] if curve.level is None else [curve.level]
-    low, high = min(seen), max(seen)
-    margin = 0.06 * (high - low or 1.0)
-    return low - margin, high + margin
+    return min(seen) * 0.93, max(seen) * 1.05
 
 
 def spread(heights: list[float], gap: float) -> list[float]:

@@ -7,7 +7,7 @@ from stages.lm.evaluation.bootstrap import Interval
 from stages.lm.reporting import figures
 from stages.lm.reporting.cells import Cell, count, duration, percent
 from stages.lm.reporting.comparison import Group, Row
-from stages.lm.reporting.experiments import Experiment
+from stages.lm.reporting.experiments import Experiment, title
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RowView:
 class GroupView:
     """Experiments over the same documents."""
 
-    corpus: str
+    corpus: Cell
     split: str
     documents: Cell
     bytes: Cell
@@ -47,7 +47,7 @@ def views(groups: Iterable[Group], colours: dict[str, str]) -> Iterator[GroupVie
         best = group.rows[0].experiment
         stats = best.parts["evaluate"].json("stats.json")
         yield GroupView(
-            corpus=group.corpus.partition("/")[2],
+            corpus=best.cell("corpus", title(group.corpus)) if "corpus" in best.parts else Cell(title(group.corpus)),
             split=group.split,
             documents=best.cell("evaluate", count(stats["documents"])),
             bytes=best.cell("evaluate", count(stats["bytes"])),

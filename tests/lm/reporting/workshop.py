@@ -1,6 +1,5 @@
 """Made-up artifacts that look like those of the stages, to report on."""
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ class Workshop:
 
     folder: Path
     made: dict[str, Artifact] = field(default_factory=dict)
+    latest: Path = Path()
 
     def corpus(self, name: str = "toy", entropy: float | None = 0.8, seed: int = 0) -> str:
         """Random documents; with an `entropy`, their surprisal is about so many bits per byte."""
@@ -54,7 +54,7 @@ class Workshop:
                 {"step": "drop duplicates", "documents": 120, "bytes": 47_000, "removed": 10},
             ]
             draft.write_json("stats.json", stats)
-        return self._keep("corpus", name)
+        return self._keep("corpus")
 
     def tokenizer(self, corpus: str, name: str = "bpe", merges: int = 3) -> str:
         """A tokenizer with the first of a few merges."""
@@ -63,7 +63,7 @@ class Workshop:
         with self._writing("bpe", name, {"kind": "bpe", "vocab_size": len(vocab)}, corpus=corpus) as draft:
             save_tokenizer(draft.path, Tokenizer(dict(enumerate(vocab)), learned, [END]))
             draft.write_json("stats.json", {"vocab_size": len(vocab), "special_tokens": {END: 0}, "end_of_text": 0})
-        return self._keep("bpe", name)
+        return self._keep("bpe")
 
     def tokens(self, corpus: str, tokenizer: str, name: str = "toy-bpe") -> str:
         """Token arrays with half as many tokens as bytes."""
@@ -79,7 +79,7 @@ class Workshop:
                     "tokens": int(offsets[-1]), "documents": DOCUMENTS, "bytes": int(lengths.sum()), "bytes_per_token": 2.0,
                 }  # fmt: skip
             draft.write_json("stats.json", {"vocab_size": 260, "end_of_text": 0, "tokenizer": "0", "splits": splits})
-        return self._keep("tokenize", name)
+        return self._keep("tokenize")
 
     def train(self, tokens: str, name: str, family: str = "transformer", final: float = 1.2) -> str:
         """A training whose loss falls to `final` nats per token, or none for a model trained by counting."""
@@ -99,7 +99,7 @@ class Workshop:
             draft.write_text("timing.jsonl", "".join(json.dumps(line) + "\n" for line in timing))
             draft.write_json("stats.json", {"family": family, "parameters": 912_384, "tokens": 102_400})
             draft.write_json("timing.json", {"seconds": 60.0, "tokens_per_second": 1706.7, "peak_memory_bytes": 3 << 28})
-        return self._keep("train", name)
+        return self._keep("train")
 
     def estimate(self, tokens: str, name: str) -> str:
         """An estimate of that training, a little off."""
@@ -114,7 +114,7 @@ class Workshop:
                     "time": {"tokens_per_second": 2048.0, "seconds": 50.0},
                 },
             )
-        return self._keep("estimate", name)
+        return self._keep("estimate")
 
     def evaluate(self, train: str, tokens: str, corpus: str, name: str, bits: float = 0.9, split: str = "test") -> str:
         """An evaluation that found about so many bits per byte."""
@@ -133,7 +133,7 @@ class Workshop:
             np.save(draft.path / "losses.npy", documents.nats)
             np.save(draft.path / "bytes.npy", documents.bytes)
             draft.write_json("stats.json", scores(documents, known and known["bits_per_byte"], settings))
-        return self._keep("evaluate", name)
+        return self._keep("evaluate")
 
     def decode(self, train: str, tokenizer: str, name: str) -> str:
         """A few texts, one of them with characters that HTML and JSON treat specially."""
@@ -146,7 +146,7 @@ class Workshop:
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             (draft.path / "samples.jsonl").write_text(text, encoding="utf-8")
             draft.write_json("stats.json", {"samples": 2})
-        return self._keep("decode", name)
+        return self._keep("decode")
 
     def experiment(
         self, name: str, corpus: str, tokenizer: str, tokens: str, bits: float, family: str = "transformer"
@@ -174,13 +174,13 @@ class Workshop:
             "gpt-nope": self.experiment("gpt-nope", corpus, tokenizer, tokens, 0.91),
         }
 
-    def _path(self, stage: str, name: str) -> Path:
-        return self.folder / stage / f"{name}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
     def _writing(self, stage: str, name: str, settings: dict[str, Any], **inputs: str) -> Any:
-        return artifacts.writing(self._path(stage, name), stage, settings, {role: self.made[i] for role, i in inputs.items()})
+        made = {role: self.made[identity] for role, identity in inputs.items()}
+        digest = artifacts.digest(stage, settings, {role: artifact.digest for role, artifact in made.items()})
+        self.latest = self.folder / stage / f"{name}-{digest}"
+        return artifacts.writing(self.latest, stage, settings, made)
 
-    def _keep(self, stage: str, name: str) -> str:
-        artifact = artifacts.read(self._path(stage, name), stage)
+    def _keep(self, stage: str) -> str:
+        artifact = artifacts.read(self.latest, stage)
         self.made[artifact.id] = artifact
         return artifact.id
