@@ -26,7 +26,7 @@ def main() -> None:
         stats = estimate(settings, tokens.json("stats.json")["vocab_size"], train)
         shown = table(stats)
         draft.write_json("stats.json", stats)
-        draft.write_text("README.md", f"# {args.out.resolve().name}: what training will cost\n\n```\n{shown}\n```\n")
+        draft.write_text("README.md", f"# What training will cost\n\n```\n{shown}\n```\n")
     script.log.info("%s", shown)
 
 

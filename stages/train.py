@@ -7,6 +7,7 @@ Killed at any moment, the same command goes on from the last checkpoint and ends
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from stages.lm import artifacts, provenance, script
 from stages.lm.models import registry
@@ -48,7 +49,7 @@ def main() -> None:
         draft.write_text(TIMING, fitted.logs[TIMING])
         draft.write_json("stats.json", fitted.stats)
         draft.write_json("timing.json", fitted.timing)
-        draft.write_text("README.md", readme(args.out.resolve().name, fitted))
+        draft.write_text("README.md", readme(fitted.stats))
     tracker.close()
     state.remove()
 
@@ -59,15 +60,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wandb", choices=tracking.MODES, default="disabled", help="also log to Weights & Biases")
 
 
-def readme(name: str, fitted: fitting.Fitted) -> str:
+def readme(stats: dict[str, Any]) -> str:
     """The artifact explained to a person."""
-    stats = fitted.stats
     losses = [
         f"- {key.replace('_', ' ')}: {stats[key]:.4f} nats per token" for key in ("loss", "validation_loss") if key in stats
     ]
     return "\n".join(
         [
-            f"# {name}: a trained model",
+            "# A trained model",
             "",
             f"Family {stats['family']}, {stats['parameters']:,} parameters, trained on {stats['tokens']:,} tokens.",
             "",

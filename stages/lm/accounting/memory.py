@@ -34,30 +34,35 @@ def activations(settings: TransformerSettings, training: TrainingSettings, vocab
     """Bytes that the forward pass of one batch leaves behind, and of the logits at the peak."""
     positions = training.batch_size * settings.context_length
     layers = {name: settings.layers * size for name, size in saved_per_layer(settings, training).items()}
-    final = positions * ((FLOAT32 + _width(training)) * settings.d_model + FLOAT32)  # the final norm's input, the head's input
+    final = positions * (_norm(settings) + _width(training) * settings.d_model)  # and the head's input
     return layers | {"final_norm": final, "logits": 3 * FLOAT32 * positions * vocab_size}
 
 
 def saved_per_layer(settings: TransformerSettings, training: TrainingSettings) -> dict[str, int]:
     """Bytes that autograd keeps for the backward pass of one block: positions = batch_size * context_length.
 
-    norms: the residual stream and its inverse root mean square, before both norms. attention: the normed input, query, key, value
-    and the attended values, and either the softmax of all scores or, in the flash kernel, one number a query and head.
-    feed_forward: the normed input, and what W1, SiLU, W3 and the gate give.
+    norms: what both of them keep. attention: the normed input, query, key, value and the attended values, and either the softmax
+    of all scores or, in the flash kernel, one number a query and head. feed_forward: the normed input, and what W1, SiLU, W3 and
+    the gate give.
     """
     width, d = _width(training), settings.d_model
     positions = training.batch_size * settings.context_length
     if settings.context_length <= PLAIN_KEYS:
         scores = width * positions * settings.heads * settings.context_length
     else:
-        scores = (width * d + FLOAT32 * settings.heads) * positions
+        scores = FLOAT32 * settings.heads * positions
     inner = 4 if settings.feed_forward == "swiglu" else 2
     return {
-        "norms": 2 * positions * (FLOAT32 * d + FLOAT32),
+        "norms": 2 * positions * _norm(settings),
         "attention": 5 * width * positions * d,
         "attention_scores": scores,
         "feed_forward": width * positions * (d + inner * settings.feed_forward_width),
     }
+
+
+def _norm(settings: TransformerSettings) -> int:
+    """Bytes that one norm keeps of each position: its input, this divided by its root mean square, and the inverse of that."""
+    return 2 * FLOAT32 * settings.d_model + FLOAT32
 
 
 def _width(training: TrainingSettings) -> int:

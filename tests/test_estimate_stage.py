@@ -1,0 +1,43 @@
+"""The estimate stage: what it promises for a run is what the run is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from stages import estimate
+from stages.lm import artifacts
+
+GPT = {
+    "model": {"family": "transformer", "layers": 1, "heads": 2, "d_model": 16, "context_length": 16},
+    "training": {"steps": 50, "batch_size": 2, "threads": 1, "device": "cpu"},
+}
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    with artifacts.writing(tmp_path / "tokens", "tokenize", {}, {}) as draft:
+        ids = np.tile(np.array([1, 2, 3, 0], dtype=np.uint16), 500)
+        np.save(draft.path / "train.npy", ids)
+        np.save(draft.path / "train.offsets.npy", np.arange(0, 2001, 4))
+        np.save(draft.path / "train.bytes.npy", np.full(500, 3))
+        draft.write_json("stats.json", {"vocab_size": 5, "end_of_text": 0, "tokenizer": "0123456789ab", "splits": {}})
+    return tmp_path / "tokens"
+
+
+@pytest.mark.parametrize("settings", [GPT, {"model": {"family": "ngram", "order": 2}}])
+def test_an_estimate_is_written(
+    tmp_path: Path, tokens: Path, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    out = tmp_path / "estimate"
+    given = ["--config", str(tmp_path / "config.yaml"), "--tokens", str(tokens), "--out", str(out)]
+    monkeypatch.setattr("sys.argv", ["estimate", *given])
+    estimate.main()
+    stats = artifacts.read(out, "estimate").json("stats.json")
+    for part in ("parameters", "memory_bytes"):
+        assert stats[part]["total"] == sum(size for name, size in stats[part].items() if name != "total") > 0
+    assert stats["time"]["seconds"] == pytest.approx(stats["tokens"] / stats["time"]["tokens_per_second"])
+    assert stats["tokens"] == (1600 if settings is GPT else 2000)
+    assert f"{stats['parameters']['total']:,}" in (out / "README.md").read_text()
