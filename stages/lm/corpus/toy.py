@@ -119,7 +119,7 @@ RULES: dict[str, list[Rule]] = {
     "FEELING": [
         Rule(""),
         Rule(" It made {hero.him} very {@feeling}."),
-        Rule(" What a {@praise} {thing} it was!"),
+        Rule(" It was a {@praise} {thing}."),
     ],
     "FRIEND": [
         Rule("Soon {friend!} came by with {@number} {@food}.", 3),
@@ -130,13 +130,13 @@ RULES: dict[str, list[Rule]] = {
     "TALK": [
         Rule('"What a {@praise} {thing}!" said {friend}. "May I hold it?" <ANSWER>', 3),
         Rule(
-            '"I will give you {@number} {@food} for it," said {friend}, and {hero} agreed {@manner}.',
+            '"I will give you {@number} {@food} for your {look} {thing}," said {friend}, and {hero} agreed {@manner}.',
             2,
             then=HELD_BY_FRIEND,
         ),
         Rule("{hero} {@manner} showed {friend.him} the {look} {thing}.", 2),
         Rule(
-            '"This {thing} is for you," said {hero} {@manner}. {friend} felt very {@feeling}.',
+            '"This {look} {thing} is for you," said {hero} {@manner}. {friend} felt very {@feeling}.',
             2,
             then=HELD_BY_FRIEND,
         ),
@@ -146,10 +146,10 @@ RULES: dict[str, list[Rule]] = {
         Rule('"Not now," said {hero} {@manner}.'),
     ],
     "JOURNEY": [
-        Rule("The two friends went to {there!} to play {@game}.", 3),
+        Rule("They left {here} and went to {there!} to play {@game}.", 3),
         Rule('"Let us go to {there!}," said {holder}. {other} brought {@number} {@food}.', 2),
         Rule('"Shall we play {@game}?" asked {other}. "Yes, {there!.at}," said {holder}.', 2),
-        Rule("Together they went {@way} to {there!}, and {other} sang a {@praise} song.", 2),
+        Rule("Together they went {@way} from {here} to {there!}.", 2),
     ],
     "SIGHT": [
         Rule("{there.At} they saw {animal!.a} {@doing}.", 2),
@@ -157,15 +157,15 @@ RULES: dict[str, list[Rule]] = {
         Rule("Nobody was there but {animal!.a}."),
     ],
     "TROUBLE": [
-        Rule(" {other} wanted to have the {thing}, so {holder} gave it to {other.him} {@manner}.<LATER>", 2),
+        Rule(" {other} wanted to have the {look} {thing}, so {holder} gave it to {other.him} {@manner}.<LATER>", 2),
         Rule(" The {animal} looked so {@feeling} that {holder} gave it the {look} {thing}.", 2, then={"holder": "animal"}),
         Rule(
-            " While they played {@game}, {holder} put the {thing} {spot!} and forgot it there.",
+            " While they played {@game}, {holder} put the {look} {thing} {spot!} and forgot it.",
             3,
             then={"lost": "yes"},
         ),
         Rule(
-            " Suddenly the {animal} took the {thing} from {holder} and ran to {here}. It dropped the {thing} {spot!}.<SEARCH>",
+            " Suddenly the {animal} took the {look} {thing} from {holder} and ran to {here}. It dropped it {spot!}.<SEARCH>",
             2,
         ),
         Rule(' "You are {@praise}," {holder} told the {animal} {@manner}.', 2),
@@ -176,8 +176,8 @@ RULES: dict[str, list[Rule]] = {
     ],
     "SEARCH": [
         Rule(" They could not find it.", then={"lost": "yes", "site": "here"}),
-        Rule(" They ran after it, and {hero} picked up the {thing} {@manner}.", then=HELD_BY_HERO),
-        Rule(" They ran after it, but {friend} was faster and picked up the {thing}.", then=HELD_BY_FRIEND),
+        Rule(" They ran after it, and {hero} picked up the {look} {thing} {@manner}.", then=HELD_BY_HERO),
+        Rule(" They ran after it, but {friend} was faster and picked up the {look} {thing}.", then=HELD_BY_FRIEND),
     ],
     "EVENING": [
         Rule("At home {hero} ate {@number} {@food}.", 2),
@@ -186,7 +186,7 @@ RULES: dict[str, list[Rule]] = {
     ],
     "BEDTIME": [
         Rule('"Where is your {look} {thing}?" asked {hero.her} {family!}. <WHERE>', 3),
-        Rule('{hero.Her} {family!} asked {@manner}, "And who has the {thing} now?" <WHERE>', 2),
+        Rule('{hero.Her} {family!} asked {@manner}, "And who has the {look} {thing} now?" <WHERE>', 2),
     ],
     "WHERE": [
         Rule('"I have it here," said {hero}, and {hero.her} {family} smiled {@manner}.', when={"lost": "no", "holder": "hero"}),
