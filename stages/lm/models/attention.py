@@ -46,4 +46,4 @@ class MultiHeadSelfAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """(..., sequence, d_model) -> (..., heads, sequence, d_head)."""
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
+        return x.reshape(*x.shape[:-1], self.num_heads, -1).transpose(-3, -2)

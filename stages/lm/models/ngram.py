@@ -137,7 +137,7 @@ class NgramLM:
     def _distribution(self, context: Ints) -> Floats:
         """p(. | context), (vocab_size): the context's longest known endings, from the shortest to the longest."""
         unigrams = self.orders[0]
-        probability = unigrams.discounted + unigrams.backoff[0] * (1 / self.vocab_size)
+        probability: Floats = unigrams.discounted + unigrams.backoff[0] * (1 / self.vocab_size)
         for length in range(1, len(context) + 1):
             node = self._node(context[len(context) - length :])
             if node < 0:
