@@ -23,7 +23,7 @@ def main() -> None:
     loading.check_tokenizer(model, tokenizer.digest, tokenizer.path)
 
     texts = load_tokenizer(tokenizer.path)
-    trained = loading.load(model, settings.threads)
+    trained = loading.load(model, settings.device, settings.threads)
     samples: list[dict[str, Any]] = []
     with artifacts.writing(args.out, "decode", settings.resolved(), {"model": model, "tokenizer": tokenizer}) as draft:
         draft.seed = settings.seed
@@ -31,7 +31,7 @@ def main() -> None:
         with progress("decode", len(settings.prompts) * settings.samples, " texts") as bar:
             for number, prompt in enumerate(settings.prompts):
                 generators = [sample_generator(settings.seed, number, sample) for sample in range(settings.samples)]
-                completions = generate(trained.model, texts.encode(prompt), trained.end_of_text, settings, generators)
+                completions = generate(trained, texts.encode(prompt), settings, generators)
                 for sample, completion in enumerate(completions):
                     samples.append(
                         {

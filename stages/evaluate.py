@@ -29,13 +29,13 @@ def main() -> None:
     check_inputs(model, tokens, corpus)
 
     array = TokenArray.open(tokens.path, settings.split)
-    trained = loading.load(model, settings.threads)
+    trained = loading.load(model, settings.device, settings.threads)
     with artifacts.writing(
         args.out, "evaluate", settings.resolved(), {"model": model, "tokens": tokens, "corpus": corpus}
     ) as draft:
         draft.seed = settings.seed
         draft.modules.add(trained.module)
-        nats = document_losses(trained.model, array, trained.end_of_text, args.options.batch_tokens)
+        nats = document_losses(trained, array, args.options.batch_tokens)
         documents = Documents(nats, np.diff(array.offsets), array.document_bytes, source_bits(corpus, settings.split))
         entropy = corpus.json("stats.json")["entropy"]
         stats = scores(documents, entropy and entropy["bits_per_byte"], settings)

@@ -42,7 +42,8 @@ def test_a_report_is_a_function_of_its_artifacts_and_ends_with_the_table(worksho
     assert {"report.html", "table.txt", "table.csv", "table.json", "stats.json", "README.md"} <= artifact.manifest[
         "outputs"
     ].keys()
-    assert said.endswith(f"{artifact.file('table.txt').read_text(encoding='utf-8')}\n{out / 'report.html'}\n")
+    table = artifact.file("table.txt").read_text(encoding="utf-8")
+    assert said.rstrip().endswith(f"{table}\n{out / 'report.html'}")
     assert set(artifact.manifest["inputs"]) == set(workshop.made)
     first = {file.name: file.read_bytes() for file in out.iterdir() if file.name != "manifest.json"}
     assert report(workshop, out, experiments)[0] == 0

@@ -11,30 +11,29 @@ from numpy.typing import NDArray
 
 from stages.lm.errors import UserError
 from stages.lm.evaluation.windows import Window, batches, windows
-from stages.lm.models.interface import LanguageModel
+from stages.lm.inference.loading import Trained
 from stages.lm.progress import progress
 from stages.lm.tokens import TokenArray
 
-LOGITS_PER_BATCH = 2**24
+LOGITS_PER_BATCH = {"cpu": 2**24, "cuda": 2**28}
 
 
-def document_losses(
-    model: LanguageModel, tokens: TokenArray, end_of_text: int, batch_tokens: int | None = None
-) -> NDArray[np.float64]:
+def document_losses(trained: Trained, tokens: TokenArray, batch_tokens: int | None = None) -> NDArray[np.float64]:
     """-ln p of each document, in nats, in the order of `tokens`: float64 (documents,).
 
-    `batch_tokens` bounds the ids that go through the model at once (by default so many that their logits fill 64 MiB); the
-    result does not depend on it beyond rounding. Raises UserError where there is no document.
+    `batch_tokens` bounds the ids that go through the model at once (by default so many that their logits fill 64 MiB of memory
+    or 1 GiB of a GPU's); the result does not depend on it beyond rounding. Raises UserError where there is no document.
     """
     if len(tokens) == 0:
         raise UserError("the split holds no documents to evaluate on; choose another with `split`, or give the corpus more")
-    batch_tokens = batch_tokens or max(1, LOGITS_PER_BATCH // model.vocab_size)
+    model, device = trained.model, trained.device
+    batch_tokens = batch_tokens or max(1, LOGITS_PER_BATCH[device.type] // model.vocab_size)
     lengths = np.diff(tokens.offsets)
     losses = np.zeros(len(tokens))
     pieces = windows(lengths.tolist(), model.context_length)
     with torch.inference_mode(), progress("evaluate", int(lengths.sum()), " tokens") as bar:
         for batch in batches(pieces, batch_tokens):
-            log_probs = model.token_log_probs(_padded(tokens, batch, end_of_text))  # (batch, length - 1)
+            log_probs = model.token_log_probs(_padded(tokens, batch, trained.end_of_text).to(device))  # (batch, length - 1)
             for window, row in zip(batch, log_probs.double().cpu().numpy(), strict=True):
                 counted = row[window.first - window.start - 1 : window.length - 1]
                 losses[window.document] -= counted.sum()

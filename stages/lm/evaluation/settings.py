@@ -18,5 +18,7 @@ class EvaluationSettings(Settings):
     """The share of the resampled values that lies within an interval."""
     seed: int = Field(default=0, ge=0)
     """Seed of the bootstrap's own generator."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one."""
     threads: int = Field(default=2, ge=1)
     """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from stages.lm.inference.loading import Trained
 from stages.lm.inference.sampling import sample
 from stages.lm.inference.settings import DecodingSettings
 from stages.lm.models.interface import LanguageModel
@@ -53,17 +54,18 @@ def decode_one_token(model: LanguageModel, context: Context, ids: torch.Tensor) 
 
 @torch.inference_mode()
 def generate(
-    model: LanguageModel, prompt: list[int], end_of_text: int, settings: DecodingSettings, generators: list[torch.Generator]
+    trained: Trained, prompt: list[int], settings: DecodingSettings, generators: list[torch.Generator]
 ) -> list[Completion]:
     """Continue `prompt` (ids, may be empty) once for each of `generators`, until end of text or `max_tokens`."""
-    ids = torch.tensor([end_of_text, *prompt]).repeat(len(generators), 1)  # (batch, length)
+    model, end_of_text = trained.model, trained.end_of_text
+    ids = torch.tensor([end_of_text, *prompt], device=trained.device).repeat(len(generators), 1)  # (batch, length)
     finished = torch.zeros(len(generators), dtype=torch.bool)
     begin = ids.shape[1]
     context, scores = prefill(model, ids[:, -model.context_length :] if model.context_length else ids)
     while True:
         recent = ids[:, max(1, ids.shape[1] - settings.repetition_window) :]  # (batch, window), the boundary is no text
-        token = sample(scores.cpu(), recent, settings, generators)  # (batch,)
-        ids = torch.cat([ids, token[:, None]], dim=1)
+        token = sample(scores.cpu(), recent.cpu(), settings, generators)  # (batch,)
+        ids = torch.cat([ids, token[:, None].to(ids.device)], dim=1)
         finished |= token == end_of_text
         if finished.all() or ids.shape[1] - begin == settings.max_tokens:
             return [_completion(row[begin:].tolist(), end_of_text) for row in ids]

@@ -17,8 +17,10 @@ class Trained(NamedTuple):
     model: LanguageModel
     end_of_text: int
     """The id of the token between documents."""
+    device: torch.device
+    """Where it wants its ids."""
     module: str
-    """The module that implements it."""
+    """The Python module that implements it."""
 
 
 def check_tokenizer(model: Artifact, digest: str, other: Path) -> None:
@@ -31,8 +33,18 @@ def check_tokenizer(model: Artifact, digest: str, other: Path) -> None:
         )
 
 
-def load(model: Artifact, threads: int) -> Trained:
-    """The model of a train artifact on `threads` processor threads, a fixed number so that its sums always round alike."""
+def load(model: Artifact, device: str, threads: int) -> Trained:
+    """The model of a train artifact on `device` (auto, cpu or cuda).
+
+    The number of processor threads is fixed, so that sums always round alike. Raises UserError where there is no such device.
+    """
     torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: is cuda, but torch finds no GPU here; use auto or cpu, or run where there is one")
     description = registry.describe(model.path)
-    return Trained(registry.load(model.path), description.end_of_text, registry.module_of(description.settings.family))
+    loaded = registry.load(model.path)
+    chosen = torch.device("cpu")
+    if isinstance(loaded, torch.nn.Module):
+        chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        loaded.to(chosen).eval()
+    return Trained(loaded, description.end_of_text, chosen, registry.module_of(description.settings.family))

@@ -1,5 +1,7 @@
 """The settings of decoding."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.lm.settings import Settings
@@ -26,5 +28,7 @@ class DecodingSettings(Settings):
     """How many of the last tokens are the recent text, the prompt's included."""
     seed: int = Field(default=0, ge=0)
     """Together with the number of the prompt and of the sample it determines a text, whatever else is generated beside it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one."""
     threads: int = Field(default=2, ge=1)
     """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""

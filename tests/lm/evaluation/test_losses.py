@@ -1,5 +1,6 @@
 """Losses of whole documents, against models whose probabilities are known by hand."""
 
+import copy
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 
 from stages.lm.errors import UserError
 from stages.lm.evaluation.losses import document_losses
+from stages.lm.inference.loading import Trained
 
 BOUNDARY = 0
 
@@ -26,6 +28,10 @@ class Tokens:
 
     def document(self, i: int) -> Any:
         return self.documents[i]
+
+
+def trained(model: Any) -> Trained:
+    return Trained(model, BOUNDARY, torch.device("cpu"), "")
 
 
 def uniform(vocab_size: int) -> Any:
@@ -52,12 +58,12 @@ def history_counter(context_length: int) -> Any:
 
 def test_a_uniform_model_pays_the_same_for_every_token_and_its_end() -> None:
     tokens = Tokens([[5, 6, BOUNDARY], [7, BOUNDARY]])
-    assert document_losses(uniform(16), tokens, BOUNDARY) == pytest.approx([3 * math.log(16), 2 * math.log(16)])
+    assert document_losses(trained(uniform(16)), tokens) == pytest.approx([3 * math.log(16), 2 * math.log(16)])
 
 
 def test_the_first_token_is_predicted_from_the_boundary_and_the_last_is_the_boundary() -> None:
     table = torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25], [0.2, 0.7, 0.1]]).log()
-    losses = document_losses(bigram(table), Tokens([[1, 2, BOUNDARY], [BOUNDARY], [2, BOUNDARY]]), BOUNDARY)
+    losses = document_losses(trained(bigram(table)), Tokens([[1, 2, BOUNDARY], [BOUNDARY], [2, BOUNDARY]]))
     by_hand = [-math.log(0.6 * 0.25 * 0.2), -math.log(0.1), -math.log(0.3 * 0.2)]
     assert losses == pytest.approx(by_hand, rel=1e-6)
 
@@ -66,17 +72,17 @@ def test_results_are_in_the_order_of_the_documents_whatever_the_batches() -> Non
     lengths = np.random.default_rng(0).integers(1, 30, size=50)
     tokens = Tokens([[1] * (length - 1) + [BOUNDARY] for length in lengths])
     for batch_tokens in (1, 64, 10_000):
-        assert document_losses(uniform(2), tokens, BOUNDARY, batch_tokens) == pytest.approx(lengths * math.log(2))
+        assert document_losses(trained(uniform(2)), tokens, batch_tokens) == pytest.approx(lengths * math.log(2))
 
 
 def test_documents_longer_than_the_context_see_at_least_half_of_it() -> None:
-    losses = document_losses(history_counter(4), Tokens([[1] * 8 + [BOUNDARY], [1, BOUNDARY]]), BOUNDARY)
+    losses = document_losses(trained(history_counter(4)), Tokens([[1] * 8 + [BOUNDARY], [1, BOUNDARY]]))
     assert losses == pytest.approx([1 + 2 + 3 + 4 + 3 + 4 + 3 + 4 + 4, 1 + 2])
 
 
 def test_a_split_without_documents_is_refused() -> None:
     with pytest.raises(UserError, match="no documents"):
-        document_losses(uniform(2), Tokens([]), BOUNDARY)
+        document_losses(trained(uniform(2)), Tokens([]))
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +99,8 @@ def test_a_transformers_losses_do_not_depend_on_the_batches_or_on_torchs_generat
     tokens = Tokens([[*generator.integers(1, 50, size=size).tolist(), BOUNDARY] for size in generator.integers(1, 90, size=40)])
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    alone = document_losses(transformer, tokens, BOUNDARY, batch_tokens=1)
-    together = document_losses(transformer, tokens, BOUNDARY, batch_tokens=2000)
+    alone = document_losses(trained(transformer), tokens, batch_tokens=1)
+    together = document_losses(trained(transformer), tokens, batch_tokens=2000)
     assert together == pytest.approx(alone, rel=1e-6)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -104,4 +110,12 @@ def test_a_short_documents_loss_is_cross_entropy_over_its_logits(transformer: An
     with torch.inference_mode():
         logits = transformer(torch.tensor([[BOUNDARY, *document[:-1]]]))
     expected = torch.nn.functional.cross_entropy(logits[0], torch.tensor(document), reduction="sum")
-    assert document_losses(transformer, Tokens([document]), BOUNDARY) == pytest.approx([float(expected)], rel=1e-6)
+    assert document_losses(trained(transformer), Tokens([document])) == pytest.approx([float(expected)], rel=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_finds_the_losses_of_the_processor(transformer: Any) -> None:
+    tokens = Tokens([[3, 9, 9, 4, BOUNDARY], [*range(1, 40), BOUNDARY]])
+    expected = document_losses(trained(transformer), tokens)
+    on_gpu = Trained(copy.deepcopy(transformer).to("cuda"), BOUNDARY, torch.device("cuda"), "")
+    assert document_losses(on_gpu, tokens) == pytest.approx(expected, rel=1e-5)
