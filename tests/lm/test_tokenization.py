@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from stages.lm import tokenization
@@ -13,7 +14,7 @@ from stages.lm.bpe.files import load_tokenizer, save_tokenizer
 from stages.lm.bpe.tokenizer import AllowedSpecial, Tokenizer
 from stages.lm.bpe.training import learn_merges
 from stages.lm.errors import UserError
-from stages.lm.tokenization import TokenizeSettings, write_split
+from stages.lm.tokenization import Documents, TokenizeSettings, write_split
 from stages.lm.tokens import TokenArray
 
 EOT = "<|endoftext|>"
@@ -32,7 +33,8 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encode(
     documents: list[str], out: Path, tokenizer_folder: Path, processes: int | None = None
 ) -> dict[str, int | float | None]:
-    return write_split(documents, out, "train", tokenizer_folder, TokenizeSettings(), processes)
+    batches = [Documents.of(pa.array(documents[i : i + 20_000], pa.large_string())) for i in range(0, len(documents), 20_000)]
+    return write_split(batches, out, "train", tokenizer_folder, TokenizeSettings(), processes)
 
 
 def test_each_document_ends_with_its_end_of_text(tmp_path: Path, tokenizer_folder: Path) -> None:
@@ -90,20 +92,22 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path, tokenizer_folde
 PEAK = """
 import resource, sys
 from pathlib import Path
-from stages.lm.tokenization import TokenizeSettings, write_split
-documents = ("the cat sat on the theory " * 40 for _ in range(int(sys.argv[1])))
-write_split(documents, Path(sys.argv[3]), "train", Path(sys.argv[2]), TokenizeSettings(), 1)
+import pyarrow as pa
+from stages.lm.tokenization import Documents, TokenizeSettings, write_split
+column = pa.array(["the cat sat on the theory " * 40] * 2_000, pa.large_string())
+batches = (Documents.of(column) for _ in range(int(sys.argv[1])))
+write_split(batches, Path(sys.argv[3]), "train", Path(sys.argv[2]), TokenizeSettings())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_split(tmp_path: Path, tokenizer_folder: Path, root: Path) -> None:
-    """Peak memory in a process of its own, for 4 MB and for 40 MB of documents."""
+    """Peak memory in a process of its own, for 10 MB and for 100 MB of documents."""
 
-    def peak_kib(documents: int) -> int:
-        command = [sys.executable, "-c", PEAK, str(documents), str(tokenizer_folder), str(tmp_path)]
+    def peak_kib(batches: int) -> int:
+        command = [sys.executable, "-c", PEAK, str(batches), str(tokenizer_folder), str(tmp_path)]
         return int(subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout)
 
-    small, large = peak_kib(4_000), peak_kib(40_000)
+    small, large = peak_kib(5), peak_kib(50)
     assert large - small < 8 << 10

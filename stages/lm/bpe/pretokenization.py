@@ -88,6 +88,15 @@ def stream_pieces(chunks: Iterable[str], special_tokens: Sequence[str], pattern:
     yield "".join(held)
 
 
+def safe_cut(data: bytes, begin: int, end: int) -> int:
+    """The last position from `begin` to `end` where UTF-8 text may be cut with any of the named patterns; `begin` if none."""
+    while begin < end and data[begin] & 0xC0 == 0x80:
+        begin += 1
+    text = data[begin:end].decode("utf-8", "surrogateescape")
+    found = _SAFE_CUT.search(text)
+    return begin + len(text[: found.start()].encode("utf-8", "surrogateescape")) if found else begin
+
+
 def _last_cut(text: str, specials: re.Pattern[str] | None, decided: int, named: bool) -> int:
     """The last position where `text` can be cut, 0 if there is none; special tokens that begin before `decided` are certain."""
     begin = 0

@@ -41,7 +41,12 @@ class Tokenizer:
             index = ids.setdefault(token.encode(), max(self.vocab, default=-1) + 1)
             self.vocab[index] = token.encode()
             self.special_tokens[token] = index
-        self._words = _WordIds(ids, self.merges)
+        self.byte_ids = {byte: ids[bytes([byte])] for byte in range(256) if bytes([byte]) in ids}
+        try:
+            self.merge_ranks = {(ids[a], ids[b]): (rank, ids[a + b]) for rank, (a, b) in enumerate(self.merges)}
+        except KeyError as error:
+            raise UserError(f"merges: use the token {error.args[0]!r}, which is not in the vocabulary") from None
+        self._words = _WordIds(self.byte_ids, self.merge_ranks)
         self._pattern = compile_pattern(pattern)
 
     @classmethod
@@ -119,20 +124,16 @@ class Tokenizer:
 class _WordIds(dict[str, list[int]]):
     """The ids of words met before; a missing word is encoded when it is asked for."""
 
-    def __init__(self, ids: Mapping[bytes, int], merges: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(self, byte_ids: Mapping[int, int], merge_ranks: Mapping[tuple[int, int], tuple[int, int]]) -> None:
         super().__init__()
-        try:
-            self.merges = {(ids[a], ids[b]): (rank, ids[a + b]) for rank, (a, b) in enumerate(merges)}
-        except KeyError as error:
-            raise UserError(f"merges: use the token {error.args[0]!r}, which is not in the vocabulary") from None
-        self.byte_ids = {byte: ids[bytes([byte])] for byte in range(256) if bytes([byte]) in ids}
+        self.byte_ids, self.merge_ranks = byte_ids, merge_ranks
 
     def __missing__(self, word: str) -> list[int]:
         try:
             symbols = [self.byte_ids[byte] for byte in _utf8(word)]
         except KeyError as error:
             raise UserError(f"text: has the byte 0x{error.args[0]:02x}, which is not in this tokenizer's vocabulary") from None
-        ids = merge_symbols(symbols, self.merges)
+        ids = merge_symbols(symbols, self.merge_ranks)
         if len(word) <= CACHED_LENGTH:
             if len(self) >= CACHED_WORDS:
                 self.clear()
