@@ -47,12 +47,7 @@ def main() -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--batch-tokens",
-        type=int,
-        metavar="N",
-        help="ids that go through the model at once; by default so many that it takes little memory",
-    )
+    parser.add_argument("--batch-tokens", type=int, metavar="N", help="most ids that go through the model at once")
 
 
 def check_inputs(model: Artifact, tokens: Artifact, corpus: Artifact) -> None:

@@ -32,14 +32,17 @@ class Row:
 
     @property
     def bits(self) -> Interval:
-        return self._stat("bits_per_byte")  # type: ignore[no-any-return]
+        found: Interval = self.stat("bits_per_byte")
+        return found
 
     @property
     def excess(self) -> Interval | None:
         """Per cent above the source's surprisal of the same documents."""
-        return self._stat("source", "excess_percent")  # type: ignore[no-any-return]
+        found: Interval | None = self.stat("source", "excess_percent")
+        return found
 
-    def _stat(self, *keys: str) -> Any:
+    def stat(self, *keys: str) -> Any:
+        """What the evaluation's stats.json says."""
         return self.experiment.value("evaluate", "stats.json", *keys)
 
     def record(self) -> dict[str, Any]:
@@ -51,13 +54,13 @@ class Row:
             "family": experiment.family,
             "corpus": corpus,
             "split": split,
-            "documents": self._stat("documents"),
+            "documents": self.stat("documents"),
             "parameters": experiment.value("train", "stats.json", "parameters"),
             "tokens_seen": experiment.value("train", "stats.json", "tokens"),
             "training_seconds": experiment.value("train", "timing.json", "seconds"),
             "tokens_per_second": experiment.value("train", "timing.json", "tokens_per_second"),
             "peak_memory_bytes": experiment.value("train", "timing.json", "peak_memory_bytes"),
-            "perplexity": self._stat("perplexity", "value"),
+            "perplexity": self.stat("perplexity", "value"),
         }
         for name, found in (("bits_per_byte", self.bits), ("excess_percent", self.excess), ("behind_best", self.behind)):
             values |= {
@@ -79,12 +82,14 @@ class Group:
     @cached_property
     def floor(self) -> float | None:
         """The source's surprisal of these documents in bits per byte: what no model can beat but by chance."""
-        return self.rows[0]._stat("source", "sample_bits_per_byte")  # type: ignore[no-any-return]
+        found: float | None = self.rows[0].stat("source", "sample_bits_per_byte")
+        return found
 
     @cached_property
     def entropy(self) -> float | None:
         """The source's exact entropy in bits per byte."""
-        return self.rows[0]._stat("source", "bits_per_byte")  # type: ignore[no-any-return]
+        found: float | None = self.rows[0].stat("source", "bits_per_byte")
+        return found
 
 
 def compare(experiments: Iterable[Experiment]) -> list[Group]:
