@@ -72,7 +72,7 @@ def _operations(experiment: Experiment) -> Line:
     seconds = experiment.value("train", "timing.json", "seconds")
     return Line(
         "operations",
-        experiment.cell("estimate", None if total is None else operations(total)),
+        experiment.cell("estimate", operations(total) if total else None),
         experiment.cell("train", f"{operations(total / seconds)}/s" if total and seconds else None),
         MISSING,
     )
