@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.lm.corpus import store
@@ -38,6 +38,7 @@ def test_cleaning(text: str, form: Any) -> None:
     assert clean(text, form, strip=True) == expected.strip()
 
 
+@settings(max_examples=30, deadline=None)
 @given(texts=st.sets(st.text(min_size=1), min_size=1, max_size=30), added=st.sets(st.text(min_size=1), max_size=30))
 def test_added_documents_move_no_other(tmp_path_factory: pytest.TempPathFactory, texts: set[str], added: set[str]) -> None:
     where: list[dict[str, str]] = []
