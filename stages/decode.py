@@ -25,9 +25,9 @@ def main() -> None:
     texts = load_tokenizer(tokenizer.path)
     trained = loading.load(model, settings.device, settings.threads)
     samples: list[dict[str, Any]] = []
-    with artifacts.writing(args.out, "decode", settings.resolved(), {"model": model, "tokenizer": tokenizer}) as draft:
+    inputs = {"model": model, "tokenizer": tokenizer}
+    with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
         draft.seed = settings.seed
-        draft.modules.add(trained.module)
         with progress("decode", len(settings.prompts) * settings.samples, " texts") as bar:
             for number, prompt in enumerate(settings.prompts):
                 generators = [sample_generator(settings.seed, number, sample) for sample in range(settings.samples)]

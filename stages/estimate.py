@@ -20,8 +20,8 @@ def main() -> None:
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
     train = TokenArray.open(tokens.path, "train")
 
-    with artifacts.writing(args.out, "estimate", settings.resolved(), {"tokens": tokens}) as draft:
-        draft.modules = {registry.module_of(settings.model.family)}
+    modules = {registry.module_of(settings.model.family)}
+    with artifacts.writing(args.out, "estimate", settings.resolved(), {"tokens": tokens}, modules) as draft:
         draft.volatile = {"stats.json", "README.md"}
         stats = estimate(settings, tokens.json("stats.json")["vocab_size"], train)
         shown = table(stats)

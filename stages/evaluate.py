@@ -31,10 +31,9 @@ def main() -> None:
     array = TokenArray.open(tokens.path, settings.split)
     trained = loading.load(model, settings.device, settings.threads)
     with artifacts.writing(
-        args.out, "evaluate", settings.resolved(), {"model": model, "tokens": tokens, "corpus": corpus}
+        args.out, "evaluate", settings.resolved(), {"model": model, "tokens": tokens, "corpus": corpus}, {trained.module}
     ) as draft:
         draft.seed = settings.seed
-        draft.modules.add(trained.module)
         nats = document_losses(trained, array, args.options.batch_tokens)
         documents = Documents(nats, np.diff(array.offsets), array.document_bytes, source_bits(corpus, settings.split))
         entropy = corpus.json("stats.json")["entropy"]

@@ -6,10 +6,11 @@ python -m stages.tokenize --config FILE --corpus DIR --tokenizer DIR --out DIR
 from typing import Any
 
 from stages.lm import artifacts, script
+from stages.lm.bpe.documents import Documents
 from stages.lm.bpe.files import load_tokenizer
 from stages.lm.corpus.store import SPLITS, batches
 from stages.lm.settings import parse
-from stages.lm.tokenization import Documents, TokenizeSettings, write_split
+from stages.lm.tokenization import TokenizeSettings, write_split
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     }
     with artifacts.writing(args.out, "tokenize", settings.resolved(), {"corpus": corpus, "tokenizer": trained}) as draft:
         for split in SPLITS:
-            documents = (Documents.of(batch.column(0)) for batch in batches(corpus.path, split))
+            documents = (Documents.of_column(batch.column(0)) for batch in batches(corpus.path, split))
             counts = write_split(documents, draft.path, split, trained.path, settings)
             stats["splits"][split] = counts
             script.log.info("%s: %s tokens of %s documents", split, f"{counts['tokens']:,}", f"{counts['documents']:,}")

@@ -27,8 +27,8 @@ def main() -> None:
     splits = {split: TokenArray.open(tokens.path, split) for split in ("train", "valid")}
     family = registry.module_of(settings.model.family)
 
-    with artifacts.writing(args.out, "train", settings.resolved(), {"tokens": tokens}) as draft:
-        draft.seed, draft.modules, draft.volatile = settings.training.seed, {family}, {TIMING, "timing.json"}
+    with artifacts.writing(args.out, "train", settings.resolved(), {"tokens": tokens}, {family}) as draft:
+        draft.seed, draft.volatile = settings.training.seed, {TIMING, "timing.json"}
         identity = {
             "settings and tokens": artifacts.digest("train", settings.resolved(), {"tokens": tokens.digest}),
             "code": provenance.code_version("stages.train", family),

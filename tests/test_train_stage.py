@@ -151,8 +151,8 @@ MODEL, TRAINING = cast(dict[str, object], GPT["model"]), cast(dict[str, object],
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": MODEL | {"context_length": 9000}}, "context_length is 9000, but the train split has only"),
-        ({"model": MODEL | {"context_length": 2000}}, "context_length is 2000, but the valid split has only"),
+        ({"model": MODEL | {"context_length": 9000}}, "context_length is 9,000, but the train split has only"),
+        ({"model": MODEL | {"context_length": 2000}}, "context_length is 2,000, but the valid split has only"),
         ({"model": MODEL | {"heads": 3}}, "d_model 16 is not divisible by heads 3"),
         ({"model": {"family": "ngrm"}}, "model"),
         ({"training": {"learning_rte": 1}}, "did you mean 'learning_rate'"),

@@ -22,7 +22,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,8 +81,6 @@ class Draft:
 
     path: Path
     volatile: set[str] = field(default_factory=set)
-    modules: set[str] = field(default_factory=set)
-    """Modules that the stage loaded by name: part of its code version."""
     seed: int | None = None
 
     def write_text(self, name: str, text: str) -> None:
@@ -148,12 +146,16 @@ def verify(path: Path, *, sizes_only: bool = False) -> list[str]:
 
 
 @contextmanager
-def writing(out: Path, stage: str, settings: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Iterator[Draft]:
+def writing(
+    out: Path, stage: str, settings: Mapping[str, Any], inputs: Mapping[str, Artifact], modules: Collection[str] = ()
+) -> Iterator[Draft]:
     """Write an artifact of `stage` to `out`: yields a draft, and makes it the artifact when the block ends well.
 
-    `settings` are the resolved settings of the stage (plain values), `inputs` the verified artifacts read, by role.
+    `settings` are the resolved settings of the stage (plain values), `inputs` the verified artifacts read, by role, and
+    `modules` those that the stage loads by name, which are part of its code version.
     """
     started = time.time()
+    code = provenance.code_version(f"stages.{stage}", *modules)
     own_digest = digest(stage, settings, {role: artifact.digest for role, artifact in inputs.items()})
     _check_folder(out, own_digest)
     draft = Draft(out / DRAFT)
@@ -178,7 +180,7 @@ def writing(out: Path, stage: str, settings: Mapping[str, Any], inputs: Mapping[
                 "inputs": {role: _reference(artifact) for role, artifact in inputs.items()},
                 "outputs": outputs,
                 "seed": draft.seed,
-                "code": provenance.code_version(f"stages.{stage}", *draft.modules),
+                "code": code,
                 **provenance.environment(),
                 "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
                 "wall_seconds": round(time.time() - started, 3),

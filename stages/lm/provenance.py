@@ -17,9 +17,13 @@ def code_version(*modules: str, root: Path = ROOT) -> str:
     """A hash of `modules` and everything under `stages/` that they import, transitively, in 12 hex digits.
 
     Taken from the parsed source without comments and docstrings, so that only a change of behaviour changes it. Imports inside
-    functions count; modules named by strings (a registry's) do not, so callers add those that they use.
+    functions count, and so do the files in a package's `templates/`; modules named by strings (a registry's) do not, so callers
+    add those that they use.
     """
-    sources = {module: _source(path) for module, path in _closure(modules, root).items()}
+    closure = _closure(modules, root)
+    sources = {module: _source(path) for module, path in closure.items()}
+    for package in {path.parent for path in closure.values()}:
+        sources |= {str(file.relative_to(root)): file.read_text(encoding="utf-8") for file in package.glob("templates/*")}
     text = "\n".join(f"# {module}\n{source}" for module, source in sorted(sources.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -52,3 +52,9 @@ def test_a_module_loaded_by_name_is_added_by_its_name(tree: Path) -> None:
     assert named != code_version("stages.decode", root=tree)
     (tree / "stages/lm/training.py").write_text("STEPS = 12\n")
     assert named != code_version("stages.decode", "stages.lm.training", root=tree)
+
+
+def test_templates_of_a_package_count(tree: Path) -> None:
+    (tree / "stages/lm/inference/templates").mkdir()
+    assert change(tree, "lm/inference/templates/page.html.j2", "<p>") == (True, False)
+    assert change(tree, "lm/inference/templates/page.html.j2", "<b>") == (True, False)

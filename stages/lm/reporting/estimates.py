@@ -53,7 +53,7 @@ def _estimate(experiment: Experiment) -> Estimate:
 
     lines = [
         line("parameters", ("parameters", "total"), "stats.json", "parameters", count),
-        line("peak memory", ("memory_bytes", "total"), "timing.json", "peak_memory_bytes", size),
+        line("peak memory", ("memory_bytes", "total"), "timing.json", "training_memory_bytes", size),
         line("training time", ("time", "seconds"), "timing.json", "seconds", duration),
         line("tokens a second", ("time", "tokens_per_second"), "timing.json", "tokens_per_second", count),
         _operations(experiment),

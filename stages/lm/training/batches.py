@@ -38,8 +38,8 @@ def check_length(ids: NDArray[np.integer], context_length: int, split: str) -> N
     """Raises UserError if not even one window of context_length + 1 ids fits into the split."""
     if len(ids) < context_length + 1:
         raise UserError(
-            f"model.context_length is {context_length}, but the {split} split has only {len(ids)} tokens (one more than the "
-            f"context is needed); set context_length to at most {len(ids) - 1}, or give the corpus more text"
+            f"model.context_length is {context_length:,}, but the {split} split has only {len(ids):,} tokens (one more than the "
+            f"context is needed); set context_length to at most {len(ids) - 1:,}, or give the corpus more text"
         )
 
 

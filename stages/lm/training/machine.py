@@ -4,6 +4,7 @@ import ctypes
 import logging
 import resource
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 
@@ -43,6 +44,14 @@ def keep_memory() -> None:
     if mallopt is not None:
         for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 * 2**20)):
             mallopt(option, value)
+
+
+def memory_in_use(device: torch.device | None = None) -> int:
+    """The memory in use now, in bytes: of the GPU, or of the process."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def peak_memory(device: torch.device | None = None) -> int:

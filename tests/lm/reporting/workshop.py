@@ -98,7 +98,10 @@ class Workshop:
             draft.write_text("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
             draft.write_text("timing.jsonl", "".join(json.dumps(line) + "\n" for line in timing))
             draft.write_json("stats.json", {"family": family, "parameters": 912_384, "tokens": 102_400})
-            draft.write_json("timing.json", {"seconds": 60.0, "tokens_per_second": 1706.7, "peak_memory_bytes": 3 << 28})
+            draft.write_json(
+                "timing.json",
+                {"seconds": 60.0, "tokens_per_second": 1706.7, "peak_memory_bytes": 1 << 30, "training_memory_bytes": 3 << 28},
+            )
         return self._keep("train")
 
     def estimate(self, tokens: str, name: str) -> str:
