@@ -6,13 +6,13 @@ python -m stages.bpe --config FILE --corpus DIR --out DIR
 from typing import Any
 
 from stages.lm import artifacts, script
-from stages.lm.bpe.counting import count_documents
+from stages.lm.bpe.documents import Documents
 from stages.lm.bpe.files import save_tokenizer
 from stages.lm.bpe.settings import TokenizerSettings
 from stages.lm.bpe.statistics import bytes_per_token, longest_tokens
 from stages.lm.bpe.tokenizer import Tokenizer
-from stages.lm.bpe.training import learn_merges
-from stages.lm.corpus.store import documents
+from stages.lm.bpe.training import train_documents
+from stages.lm.corpus import store
 from stages.lm.errors import UserError
 from stages.lm.settings import parse
 
@@ -22,24 +22,24 @@ def main() -> None:
     settings = parse(TokenizerSettings, args.settings, args.config)
     corpus = artifacts.read(args.inputs["corpus"], "corpus")
     with artifacts.writing(args.out, "bpe", settings.resolved(), {"corpus": corpus}) as draft:
-        words = count_documents(documents(corpus.path, "train"), settings.special_tokens, settings.pattern)
-        if not words:
+        batches = (Documents.of_column(batch.column(0)) for batch in store.batches(corpus.path, "train"))
+        trained = train_documents(batches, settings.vocab_size, settings.special_tokens, settings.pattern)
+        if not trained.words:
             raise UserError(f"{corpus.path}: its train split has no text to learn from; give the corpus more documents")
-        script.log.info("%s words, %s distinct", f"{words.total():,}", f"{len(words):,}")
-        vocab, merges = learn_merges(words, settings.vocab_size, settings.special_tokens)
-        if len(vocab) < settings.vocab_size:
-            script.log.info("no pair is left to merge, so the vocabulary ends at %s tokens", f"{len(vocab):,}")
-        tokenizer = Tokenizer(vocab, merges, settings.special_tokens, settings.pattern)
+        script.log.info("%s words, %s distinct", f"{trained.words:,}", f"{trained.distinct_words:,}")
+        if len(trained.vocab) < settings.vocab_size:
+            script.log.info("no pair is left to merge, so the vocabulary ends at %s tokens", f"{len(trained.vocab):,}")
+        tokenizer = Tokenizer(trained.vocab, trained.merges, settings.special_tokens, settings.pattern)
         save_tokenizer(draft.path, tokenizer)
         stats = {
             "vocab_size": tokenizer.vocab_size,
-            "merges": len(merges),
+            "merges": len(trained.merges),
             "special_tokens": tokenizer.special_tokens,
             "end_of_text": tokenizer.end_of_text,
-            "words": words.total(),
-            "distinct_words": len(words),
+            "words": trained.words,
+            "distinct_words": trained.distinct_words,
             "longest_tokens": [token.decode("utf-8", "backslashreplace") for token in longest_tokens(tokenizer, 20)],
-            "valid_bytes_per_token": bytes_per_token(tokenizer, documents(corpus.path, "valid")),
+            "valid_bytes_per_token": bytes_per_token(tokenizer, store.documents(corpus.path, "valid")),
         }
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(corpus.id, settings, tokenizer, stats))

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pydantic import Field
 
 from stages.lm.bpe.chunks import COMPILED_BYTES, read_chunks
+from stages.lm.bpe.documents import Documents
 from stages.lm.bpe.files import load_tokenizer
 from stages.lm.bpe.parallel import ordered_map
 from stages.lm.bpe.tokenizer import Tokenizer
@@ -31,33 +31,6 @@ class TokenizeSettings(Settings):
 
     verify_every: int = Field(default=100, gt=0)
     """One document of so many is decoded again and compared with its text."""
-
-
-@dataclass(frozen=True)
-class Documents:
-    """Some documents as UTF-8: document i is data[offsets[i]:offsets[i + 1]]."""
-
-    data: npt.NDArray[np.uint8]
-    offsets: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, column: pa.Array) -> "Documents":
-        """The documents of an Arrow column of strings, without copying their text."""
-        strings = column.cast(pa.large_string())
-        offsets = np.frombuffer(strings.buffers()[1], np.int64)[strings.offset : strings.offset + len(strings) + 1]
-        data = strings.buffers()[2]
-        return cls(np.frombuffer(data if data is not None else b"", np.uint8), offsets)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def text(self, index: int) -> str:
-        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes().decode()
-
-    @property
-    def size(self) -> int:
-        """UTF-8 bytes of all documents."""
-        return int(self.offsets[-1] - self.offsets[0])
 
 
 @dataclass(frozen=True)
@@ -149,7 +122,7 @@ def _encode_compiled(documents: Documents, encoder: Any, tokenizer: Tokenizer, v
 
 def _encode_plain(documents: Documents, tokenizer_folder: Path, verify_every: int) -> EncodedBatch:
     tokenizer = _tokenizer(tokenizer_folder)
-    encoded = tokenizer.encode_batch([documents.text(i) for i in range(len(documents))], _markup(tokenizer))
+    encoded = tokenizer.encode_batch(documents.texts(), _markup(tokenizer))
     for document_ids in encoded:
         document_ids.append(tokenizer.end_of_text)
     ids = np.fromiter(chain.from_iterable(encoded), np.int64)

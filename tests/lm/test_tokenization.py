@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 from stages.lm import tokenization
+from stages.lm.bpe.documents import Documents
 from stages.lm.bpe.files import load_tokenizer, save_tokenizer
 from stages.lm.bpe.tokenizer import AllowedSpecial, Tokenizer
 from stages.lm.bpe.training import learn_merges
 from stages.lm.errors import UserError
-from stages.lm.tokenization import Documents, TokenizeSettings, write_split
+from stages.lm.tokenization import TokenizeSettings, write_split
 from stages.lm.tokens import TokenArray
 
 EOT = "<|endoftext|>"
@@ -33,7 +34,9 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encode(
     documents: list[str], out: Path, tokenizer_folder: Path, processes: int | None = None
 ) -> dict[str, int | float | None]:
-    batches = [Documents.of(pa.array(documents[i : i + 20_000], pa.large_string())) for i in range(0, len(documents), 20_000)]
+    batches = [
+        Documents.of_column(pa.array(documents[i : i + 20_000], pa.large_string())) for i in range(0, len(documents), 20_000)
+    ]
     return write_split(batches, out, "train", tokenizer_folder, TokenizeSettings(), processes)
 
 
@@ -93,9 +96,10 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 import pyarrow as pa
-from stages.lm.tokenization import Documents, TokenizeSettings, write_split
+from stages.lm.bpe.documents import Documents
+from stages.lm.tokenization import TokenizeSettings, write_split
 column = pa.array(["the cat sat on the theory " * 40] * 2_000, pa.large_string())
-batches = (Documents.of(column) for _ in range(int(sys.argv[1])))
+batches = (Documents.of_column(column) for _ in range(int(sys.argv[1])))
 write_split(batches, Path(sys.argv[3]), "train", Path(sys.argv[2]), TokenizeSettings())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -37,7 +37,7 @@ def last_cut(data: bytes, special_tokens: Sequence[bytes]) -> int:
     longest = max(map(len, special_tokens), default=1)
     for begin in sorted({max(0, len(data) - TAIL), 0}, reverse=True):
         end = len(data) - longest + 1
-        while (cut := safe_cut(data, begin, end)) > begin:
+        while cut := safe_cut(data, begin, end):
             straddling = [
                 token for token in special_tokens if data.find(token, max(0, cut - len(token) + 1), cut + len(token) - 1) >= 0
             ]

@@ -89,12 +89,12 @@ def stream_pieces(chunks: Iterable[str], special_tokens: Sequence[str], pattern:
 
 
 def safe_cut(data: bytes, begin: int, end: int) -> int:
-    """The last position from `begin` to `end` where UTF-8 text may be cut with any of the named patterns; `begin` if none."""
+    """The last position from `begin` to `end` where UTF-8 text may be cut with any of the named patterns; 0 if none."""
     while begin < end and data[begin] & 0xC0 == 0x80:
         begin += 1
     text = data[begin:end].decode("utf-8", "surrogateescape")
     found = _SAFE_CUT.search(text)
-    return begin + len(text[: found.start()].encode("utf-8", "surrogateescape")) if found else begin
+    return begin + len(text[: found.start()].encode("utf-8", "surrogateescape")) if found else 0
 
 
 def _last_cut(text: str, specials: re.Pattern[str] | None, decided: int, named: bool) -> int:

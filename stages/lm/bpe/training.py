@@ -9,10 +9,15 @@ be stale: a count that has sunk since is put back with its true value when it su
 import heapq
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from stages.lm.bpe.counting import count_file
+from stages.lm.bpe.chunks import COMPILED_BYTES, read_chunks
+from stages.lm.bpe.counting import count_documents, count_file
+from stages.lm.bpe.documents import Documents
+from stages.lm.bpe.pretokenization import PATTERNS
 from stages.lm.bpe.vocabulary import Merges, Vocabulary, check_size, initial_vocabulary
 
 Pair = tuple[int, int]
@@ -20,22 +25,65 @@ END = -1
 """The neighbour of the last symbol of a word, and the symbol at a position that was merged into its left neighbour."""
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A vocabulary by id, the merges in order, and the words that they were learned from, all and distinct ones."""
+
+    vocab: Vocabulary
+    merges: Merges
+    words: int
+    distinct_words: int
+
+
 def train_bpe(
     input_path: str | os.PathLike[str],
     vocab_size: int,
     special_tokens: Sequence[str],
     pattern: str = "gpt2",
-    processes: int | None = None,
+    workers: int | None = None,
 ) -> tuple[Vocabulary, Merges]:
     """Train a byte-level BPE on a text file.
 
     `vocab_size` counts the 256 bytes, the special tokens and the merges. Special tokens in the text end a document and are not
-    counted. `processes`: how many count words in a large file, all cores by default; the result is the same for any number.
+    counted. `workers`: how many count words in a large file, all cores by default; the result is the same for any number.
     Returns the vocabulary by id and the merges in order; fewer of them where no pair is left to merge. Raises UserError where
     `vocab_size` is below 256 plus the special tokens.
     """
     check_size(vocab_size, special_tokens)
-    return learn_merges(count_file(Path(input_path), special_tokens, pattern, processes), vocab_size, special_tokens)
+    path = Path(input_path)
+    if pattern in PATTERNS and path.is_file() and path.stat().st_size >= COMPILED_BYTES:
+        batches = map(Documents.of_bytes, read_chunks(path, special_tokens))
+        trained = _train_compiled(batches, vocab_size, special_tokens, pattern, workers)
+        return trained.vocab, trained.merges
+    return learn_merges(count_file(path, special_tokens, pattern, workers), vocab_size, special_tokens)
+
+
+def train_documents(
+    batches: Iterable[Documents],
+    vocab_size: int,
+    special_tokens: Sequence[str],
+    pattern: str = "gpt2",
+    workers: int | None = None,
+) -> Trained:
+    """Train on separate documents: no word reaches from one into the next."""
+    check_size(vocab_size, special_tokens)
+    stream = iter(batches)
+    first = [batch for batch in [next(stream, None)] if batch is not None]
+    everything = chain(first, stream)
+    if pattern in PATTERNS and sum(batch.size for batch in first) >= COMPILED_BYTES:
+        return _train_compiled(everything, vocab_size, special_tokens, pattern, workers)
+    texts = chain.from_iterable(batch.texts() for batch in everything)
+    words = count_documents(texts, special_tokens, pattern, workers)
+    return Trained(*learn_merges(words, vocab_size, special_tokens), words.total(), len(words))
+
+
+def _train_compiled(
+    batches: Iterable[Documents], vocab_size: int, special_tokens: Sequence[str], pattern: str, workers: int | None
+) -> Trained:
+    """The fast twin, which costs a second to load: for large inputs only."""
+    from stages.lm.bpe.compiled.trainer import train
+
+    return train(batches, vocab_size, special_tokens, pattern, workers)
 
 
 def learn_merges(word_counts: Mapping[bytes, int], vocab_size: int, special_tokens: Sequence[str]) -> tuple[Vocabulary, Merges]:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stages.lm.bpe.compiled.cache import announce
 from stages.lm.bpe.compiled.characters import kinds
-from stages.lm.bpe.compiled.encoding import LINE, LONG_SLOT, Cache, Special, encode_documents
+from stages.lm.bpe.compiled.encoding import LINE, LONG_SLOT, Cache, encode_documents
 from stages.lm.bpe.compiled.memory import PADDING
 from stages.lm.bpe.compiled.merging import EMPTY, NONE, SCRATCH, Merges, fill_pairs
+from stages.lm.bpe.compiled.special import SpecialTokens
 from stages.lm.bpe.compiled.words import NAMES
 from stages.lm.bpe.tokenizer import Tokenizer
 
@@ -31,12 +33,13 @@ class Encoder:
 
     def __init__(self, tokenizer: Tokenizer, special_tokens: Collection[str]) -> None:
         """`special_tokens`: those that become their ids; others are ordinary text."""
+        announce(encode_documents)
         self.dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
         self._arrays: list[Array] = []
         self._pattern = NAMES[tokenizer.pattern]
         self._kinds = self._keep(kinds())
         self._merges = self._merge_tables(tokenizer)
-        self._special = self._special_tables({token: tokenizer.special_tokens[token] for token in special_tokens})
+        self._special = SpecialTokens({token: tokenizer.special_tokens[token] for token in special_tokens})
         self._idle: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
 
     def encode(self, text: bytes | memoryview | Array, offsets: Array, end_id: int = -1) -> tuple[Array, Array]:
@@ -54,7 +57,7 @@ class Encoder:
                 self._pattern,
                 self._kinds,
                 self._merges,
-                self._special,
+                self._special.tables,
                 space.cache,
                 space.text.ctypes.data,
                 offsets - offsets[0],
@@ -102,15 +105,6 @@ class Encoder:
         merges = Merges(self._keep(byte_ids), self._keep(byte_pairs), table, 64 - bits, self.dtype.itemsize)
         fill_pairs(merges, keys, values)
         return merges
-
-    def _special_tables(self, tokens: dict[str, int]) -> Special:
-        first_bytes = np.zeros(256, np.uint8)
-        rows = []
-        for token in sorted(tokens, key=len, reverse=True):
-            data = token.encode()
-            first_bytes[data[0]] = 1
-            rows.append([self._keep(np.frombuffer(data, np.uint8)), len(data), tokens[token]])
-        return Special(self._keep(first_bytes), self._keep(np.array(rows, np.int64).reshape(-1, 3)), len(rows))
 
 
 class Workspace:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from stages.lm.bpe.compiled.memory import load8, load64, store64
+from stages.lm.bpe.compiled.memory import load64, store64
 from stages.lm.bpe.compiled.merging import SHORT, merge_word, store_id
+from stages.lm.bpe.compiled.special import next_special, same_bytes
 from stages.lm.bpe.compiled.words import word_end
 
 KEY_BYTES = 15
@@ -23,14 +24,6 @@ LONG_SLOT, LONG_IDS = 256, 80
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FOLD = np.uint64(0xD6E8FEB86659FD93)
 _ONE = np.uint64(1)
-
-
-class Special(NamedTuple):
-    """Addresses of the special tokens, longest first, and of a table (256,) uint8 of the bytes that may begin one."""
-
-    first_bytes: int
-    table: int
-    number: int
 
 
 class Cache(NamedTuple):
@@ -67,30 +60,6 @@ def encode_documents(pattern, kinds, merges, special, cache, text, offsets, out,
             out += merges.id_bytes
         counts[i] = (out - first) // merges.id_bytes
     return (out - begin) // merges.id_bytes
-
-
-@njit(nogil=True, cache=True)
-def next_special(special, position, end):  # type: ignore[no-untyped-def]
-    """Where the next special token begins, its length and id; `end` and length 0 where there is none."""
-    if special.number == 0:
-        return end, 0, 0
-    while position < end:
-        if load8(special.first_bytes + np.int64(load8(position))):
-            for i in range(special.number):
-                entry = special.table + 24 * i
-                address, length = np.int64(load64(entry)), np.int64(load64(entry + 8))
-                if position + length <= end and same_bytes(position, address, length):
-                    return position, length, np.int64(load64(entry + 16))
-        position += 1
-    return end, 0, 0
-
-
-@njit(nogil=True, cache=True)
-def same_bytes(first, second, length):  # type: ignore[no-untyped-def]
-    different = np.uint64(0)
-    for i in range(length):
-        different |= load8(first + i) ^ load8(second + i)
-    return different == 0
 
 
 @njit(nogil=True, cache=True)

@@ -1,0 +1,179 @@
+"""Count words in a hash table: open addressing, 32 bytes an entry, every word's bytes once in an arena.
+
+    low, high   the word's key: 15 bytes of text and their number, or for longer words a hash and the length
+    count
+    where       the word's bytes, as an offset in the arena
+
+A table that is full says how far it came, and the caller gives it more room and goes on from there.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from stages.lm.bpe.compiled.encoding import KEY_BYTES
+from stages.lm.bpe.compiled.memory import PADDING, load8, load64, store8, store64
+from stages.lm.bpe.compiled.special import SpecialTokens, next_special, same_bytes
+from stages.lm.bpe.compiled.words import word_end
+from stages.lm.bpe.documents import Documents
+
+ENTRY = 32
+LONG = np.uint64(0xFF << 56)
+"""The number of bytes in the key of a long word, which no short word has."""
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_FOLD = np.uint64(0xD6E8FEB86659FD93)
+
+Array = npt.NDArray[Any]
+
+
+class WordTable:
+    """The words met so far and how often each occurred. For one thread at a time."""
+
+    def __init__(self, bits: int = 14) -> None:
+        self.entries: Array = np.zeros((1 << bits, 4), np.uint64)
+        self.arena: Array = np.zeros(1 << 18, np.uint8)
+        # Taken entries, taken bytes of the arena; and of the text being counted the document and the position in it.
+        self.state: Array = np.zeros(4, np.int64)
+        self._text: Array = np.zeros(PADDING, np.uint8)
+
+    def __len__(self) -> int:
+        return int(self.state[0])
+
+    def add(self, documents: Documents, pattern: int, kinds: Array, special: SpecialTokens) -> None:
+        """Count the words of documents, special tokens left out."""
+        size = documents.size
+        if len(self._text) < size + PADDING:
+            self._text = np.zeros(size + PADDING, np.uint8)
+        self._text[:size] = documents.data[documents.offsets[0] : documents.offsets[-1]]
+        offsets = documents.offsets - documents.offsets[0]
+        self.state[2:] = 0
+        addresses = kinds.ctypes.data, special.tables, self._text.ctypes.data
+        while not count_words(self.entries, self.arena, self.state, pattern, *addresses, offsets):
+            self._make_room()
+
+    def add_table(self, other: "WordTable") -> None:
+        """Add another table's counts."""
+        _, offsets, lengths, counts = other.words()
+        done = 0
+        while done < len(counts):
+            done = add_words(self.entries, self.arena, self.state, other.arena.ctypes.data, offsets, lengths, counts, done)
+            if done < len(counts):
+                self._make_room()
+
+    def words(self) -> tuple[Array, Array, Array, Array]:
+        """The arena, and of each word its offset there, its length, and its count."""
+        taken = self.entries[self.entries[:, 2] > 0]
+        short = taken[:, 1] < LONG
+        lengths = np.where(short, taken[:, 1] >> np.uint64(56), taken[:, 1] & ~LONG).astype(np.int64)
+        return self.arena, taken[:, 3].astype(np.int64), lengths, taken[:, 2].astype(np.int64)
+
+    def _make_room(self) -> None:
+        """Double what is full."""
+        entries, arena = self.entries, self.arena
+        if 2 * self.state[0] >= len(entries):
+            self.entries = np.zeros((2 * len(entries), 4), np.uint64)
+            rehash(entries, self.entries)
+        else:
+            self.arena = np.zeros(2 * len(arena), np.uint8)
+            self.arena[: len(arena)] = arena
+
+
+@njit(nogil=True, cache=True)
+def count_words(entries, arena, state, pattern, kinds, special, text, offsets):  # type: ignore[no-untyped-def]
+    """Count words from where `state` stands; False when the table or the arena is full before the last document's end."""
+    table, mask, words = entries.ctypes.data, len(entries) - 1, arena.ctypes.data
+    most, room = len(entries) // 2, len(arena) - PADDING
+    number, filled = state[0], state[1]
+    position = text + state[3]
+    for document in range(state[2], len(offsets) - 1):
+        position, end = max(position, text + offsets[document]), text + offsets[document + 1]
+        while position < end:
+            stop, length, _ = next_special(special, position, end)
+            while position < stop:
+                after = word_end(pattern, position, stop, kinds)
+                if number >= most or filled + (after - position) > room:
+                    state[0], state[1], state[2], state[3] = number, filled, document, position - text
+                    return False
+                if add(table, mask, words, filled, position, after - position, 1):
+                    number += 1
+                    filled += after - position
+                position = after
+            position = stop + length
+    state[0], state[1] = number, filled
+    return True
+
+
+@njit(nogil=True, cache=True)
+def add_words(entries, arena, state, text, offsets, lengths, counts, done):  # type: ignore[no-untyped-def]
+    """Add words with their counts until all are done or the table is full; returns how many are done."""
+    mask = len(entries) - 1
+    while done < len(counts):
+        length = lengths[done]
+        if state[0] >= len(entries) // 2 or state[1] + length > len(arena) - PADDING:
+            break
+        if add(entries.ctypes.data, mask, arena.ctypes.data, state[1], text + offsets[done], length, counts[done]):
+            state[0] += 1
+            state[1] += length
+        done += 1
+    return done
+
+
+@njit(nogil=True, cache=True)
+def add(table, mask, words, filled, word, length, count):  # type: ignore[no-untyped-def]
+    """Add to the count of a word; True if it is new, and its bytes now lie in the arena at `filled`."""
+    if length <= KEY_BYTES:
+        low, high = short_key(word, length)
+    else:
+        low, high = hash_of(word, length), LONG | np.uint64(length)
+    slot = table + ENTRY * (np.int64((low ^ high * _FOLD) * _MIX >> np.uint64(20)) & mask)
+    while load64(slot + 16):
+        same_key = load64(slot) == low and load64(slot + 8) == high
+        if same_key and (length <= KEY_BYTES or same_bytes(words + np.int64(load64(slot + 24)), word, length)):
+            store64(slot + 16, load64(slot + 16) + np.uint64(count))
+            return False
+        slot += ENTRY
+        if slot > table + ENTRY * mask:
+            slot = table
+    store64(slot, low)
+    store64(slot + 8, high)
+    store64(slot + 16, np.uint64(count))
+    store64(slot + 24, np.uint64(filled))
+    for i in range(length):
+        store8(words + filled + i, load8(word + i))
+    return True
+
+
+@njit(nogil=True, cache=True)
+def short_key(word, length):  # type: ignore[no-untyped-def]
+    """Up to 15 bytes and their number."""
+    number = np.uint64(length) << np.uint64(56)
+    if length < 8:
+        return load64(word) & ((np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)), number
+    if length == 8:
+        return load64(word), number
+    return load64(word), load64(word + 8) & ((np.uint64(1) << np.uint64(8 * length - 64)) - np.uint64(1)) | number
+
+
+@njit(nogil=True, cache=True)
+def hash_of(word, length):  # type: ignore[no-untyped-def]
+    """A hash of a word of at least 8 bytes."""
+    value = np.uint64(length)
+    for i in range(0, length - 7, 8):
+        value = (value ^ load64(word + i)) * _MIX
+        value ^= value >> np.uint64(29)
+    return (value ^ load64(word + length - 8)) * _FOLD
+
+
+@njit(nogil=True, cache=True)
+def rehash(entries, larger):  # type: ignore[no-untyped-def]
+    """Move all entries to a larger table."""
+    mask = len(larger) - 1
+    for i in range(len(entries)):
+        if entries[i, 2]:
+            slot = np.int64((entries[i, 0] ^ entries[i, 1] * _FOLD) * _MIX >> np.uint64(20)) & mask
+            while larger[slot, 2]:
+                slot = (slot + 1) & mask
+            larger[slot] = entries[i]
