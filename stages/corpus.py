@@ -9,12 +9,13 @@ from pathlib import Path
 from stages.lm import artifacts, script
 from stages.lm.corpus.build import build
 from stages.lm.corpus.readme import readme
-from stages.lm.corpus.settings import GrammarCorpus, parse_corpus
+from stages.lm.corpus.settings import CorpusSettings, GrammarCorpus
+from stages.lm.settings import parse
 
 
 def main() -> None:
     args = script.arguments("corpus", __doc__, extend=add_options)
-    settings = parse_corpus(args.settings, args.config)
+    settings = parse(CorpusSettings, args.settings, args.config)
     with artifacts.writing(args.out, "corpus", settings.resolved(), {}) as draft:
         draft.seed = settings.seed if isinstance(settings, GrammarCorpus) else None
         stats = build(settings, draft.path, args.options.downloads)

@@ -12,8 +12,9 @@ import yaml
 
 from stages.lm import artifacts
 from stages.lm.corpus import store
-from stages.lm.corpus.settings import parse_corpus
+from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.corpus.sources import source_files
+from stages.lm.settings import parse
 
 
 def run(root: Path, out: Path, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
@@ -39,7 +40,7 @@ def test_the_artifact_is_whole_and_the_same_every_time(root: Path, tmp_path: Pat
     readme = artifact.file("README.md").read_text()
     assert f"{stats['entropy']['bits_per_byte']:.5f} bits per byte" in readme
     assert next(store.documents(artifact.path, "train")).splitlines()[0] in readme
-    assert parse_corpus(artifact.settings, "config.yaml").resolved() == artifact.settings
+    assert parse(CorpusSettings, artifact.settings, "config.yaml").resolved() == artifact.settings
 
 
 def test_real_text_by_its_headings(root: Path, tmp_path: Path, shared_data: Path) -> None:
@@ -48,7 +49,7 @@ def test_real_text_by_its_headings(root: Path, tmp_path: Path, shared_data: Path
         "paths": [f"{shared_data}/wikitext2/part*.txt"],
         "document_start": "^ = [^=].* = $",
     }
-    assert [Path(file).name for file in source_files(parse_corpus(settings, "c"))] == ["part1.txt", "part2.txt"]
+    assert [Path(file).name for file in source_files(parse(CorpusSettings, settings, "c"))] == ["part1.txt", "part2.txt"]
     done = run(root, tmp_path / "wiki", settings)
     assert done.returncode == 0, done.stderr
     stats = json.loads((tmp_path / "wiki" / "stats.json").read_text())

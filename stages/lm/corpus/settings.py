@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from stages.lm.errors import UserError
-from stages.lm.settings import Settings, parse, unknown
+from stages.lm.settings import Settings
 
 Split = Literal["train", "valid", "test"]
 
@@ -146,20 +145,3 @@ class HuggingFaceCorpus(TextCorpus):
 
 FilesCorpus = FileCorpus | UrlCorpus | HuggingFaceCorpus
 CorpusSettings = Annotated[GrammarCorpus | FileCorpus | UrlCorpus | HuggingFaceCorpus, Field(discriminator="source")]
-
-SOURCES: dict[str, type[GrammarCorpus | FileCorpus | UrlCorpus | HuggingFaceCorpus]] = {
-    "grammar": GrammarCorpus,
-    "file": FileCorpus,
-    "url": UrlCorpus,
-    "huggingface": HuggingFaceCorpus,
-}
-
-
-def parse_corpus(data: dict[str, Any], where: str) -> CorpusSettings:
-    """The settings of one corpus. Raises UserError naming the key's path below `where` and what is allowed there."""
-    source = data.get("source")
-    if source is None:
-        raise UserError(f"{where}.source: this key is required; allowed: {', '.join(SOURCES)}")
-    if source not in SOURCES:
-        raise UserError(unknown(f"{where}.source", "source", str(source), SOURCES))
-    return parse(SOURCES[source], data, where)

@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 from stages.lm.corpus import store
 from stages.lm.corpus.build import build, clean, split_of
 from stages.lm.corpus.deduplication import text_digest
-from stages.lm.corpus.settings import parse_corpus
+from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
+from stages.lm.settings import parse
 
 SHARES = {"valid": 0.2, "test": 0.1}
 
 
 def built(folder: Path, **settings: Any) -> dict[str, Any]:
     folder.mkdir()
-    return build(parse_corpus(settings, "c"), folder, folder / "downloads")
+    return build(parse(CorpusSettings, settings, "c"), folder, folder / "downloads")
 
 
 def contents(folder: Path) -> dict[str, list[str]]:
@@ -158,9 +159,10 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from stages.lm.corpus.build import build
-from stages.lm.corpus.settings import parse_corpus
+from stages.lm.corpus.settings import CorpusSettings
+from stages.lm.settings import parse
 folder = Path(sys.argv[1])
-stats = build(parse_corpus({"source": "file", "paths": [str(folder / "a.txt")]}, "c"), folder, folder)
+stats = build(parse(CorpusSettings, {"source": "file", "paths": [str(folder / "a.txt")]}, "c"), folder, folder)
 print(stats["steps"][-1]["documents"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
