@@ -68,7 +68,7 @@ class ArrayWriter:
 
     def append(self, values: npt.NDArray[Any]) -> None:
         """Add values, which are converted to the file's type."""
-        self._file.write(values.astype(self.dtype, copy=False).tobytes())
+        self._file.write(np.ascontiguousarray(values, self.dtype).data)
         self.length += len(values)
 
     def __enter__(self) -> Self:

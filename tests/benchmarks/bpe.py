@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bpe.py [--rounds 5] [--megabytes 100] [--text NAME=FILE ...] [--tokenizer FOLDER] [--cores 1 2]
 
-Every measurement runs in a process of its own, which first warms the code up on a small text (compiling, loading); what is
-measured is reading a file, the work with no words known from before, and for encoding writing the ids to a file. Rounds are interleaved, so that a busy machine troubles all alike. The
-table shows the median of the rounds with the least and the greatest, and the peak memory of the process and its children (PSS).
-Peers that are not installed are left out, with the reason. Documents in a text end with <|endoftext|>.
+Every measurement runs in a process of its own, which first warms the code up on a small text (compiling, loading). Measured is
+reading a file, the work with no words known from before, and for encoding writing the ids to a file. Rounds are interleaved, so
+that a busy machine troubles all alike. The table shows the median of the rounds with the least and the greatest, and the peak
+memory of the process and its children (PSS). Peers that are not installed are left out, with the reason. Documents in a text end
+with <|endoftext|>.
 """
 
 import argparse
@@ -179,7 +180,7 @@ def outcome(job: dict[str, Any], result: Any, out: Path) -> Any:
 
 
 class Memory:
-    """The peak of the proportional memory of this process and its children, sampled every 20 ms, in bytes."""
+    """The peak of the proportional memory of this process and its children, sampled every 100 ms, in bytes."""
 
     def __enter__(self) -> "Memory":
         self.peak, self.done = 0, threading.Event()
@@ -192,7 +193,7 @@ class Memory:
         self.thread.join()
 
     def _watch(self) -> None:
-        while not self.done.wait(0.02):
+        while not self.done.wait(0.1):
             self.peak = max(self.peak, sum(map(self._pss, self._tree(os.getpid()))))
 
     def _tree(self, process: int) -> list[int]:

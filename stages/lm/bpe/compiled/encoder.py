@@ -17,8 +17,8 @@ from stages.lm.bpe.compiled.special import SpecialTokens
 from stages.lm.bpe.compiled.words import NAMES
 from stages.lm.bpe.tokenizer import Tokenizer
 
-CACHE_BITS, LONG_BITS = 18, 12
-"""A thread remembers up to 2^19 words (16 MB) and 2^12 long ones (1 MB)."""
+FRONT_BITS, CACHE_BITS, LONG_BITS = 13, 18, 12
+"""A thread remembers up to 2^19 words (16 MB), of which 2^14 in front (0.5 MB), and 2^12 long ones (1 MB)."""
 
 Array = npt.NDArray[Any]
 
@@ -116,13 +116,14 @@ class Workspace:
         lengths = np.arange(16)
         masks = [[(1 << 8 * min(n, 8)) - 1, (1 << 8 * max(n - 8, 0)) - 1] for n in lengths.tolist()]
         self._arrays: list[Array] = [
+            np.zeros(LINE << FRONT_BITS, np.uint8),
             np.zeros(LINE << CACHE_BITS, np.uint8),
             np.zeros(LONG_SLOT << LONG_BITS, np.uint8),
             np.zeros(SCRATCH, np.uint8),
             np.array(masks, np.uint64),
         ]
-        lines, long, scratch, key_masks = (array.ctypes.data for array in self._arrays)
-        self.cache = Cache(lines, 64 - CACHE_BITS, long, 64 - LONG_BITS, scratch, key_masks)
+        front, lines, long, scratch, key_masks = (array.ctypes.data for array in self._arrays)
+        self.cache = Cache(front, 64 - FRONT_BITS, lines, 64 - CACHE_BITS, long, 64 - LONG_BITS, scratch, key_masks)
 
     def reserve(self, text_bytes: int, ids: int, dtype: np.dtype[Any]) -> None:
         """Make room for a text and its ids; a slot may be copied past the last id."""

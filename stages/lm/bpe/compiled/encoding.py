@@ -1,9 +1,12 @@
 """Encode documents: words from a cache, new words merged, special tokens found first.
 
 A word of up to 15 bytes is a key of 16: its bytes and, last, their number. Its hash names a line of 64 bytes with two slots, each
-of a key, ids and their number: a word met before costs one comparison with both. A new word takes the first slot, and what was
-there moves to the second. A slot holds up to 7 ids of 2 bytes or 3 of 4. Words of 16 to 64 bytes (mostly rows of
-spaces and signs) have larger slots in a small table of their own; longer ones, and those of more ids, are merged each time.
+of a key, ids and their number. A slot holds up to 7 ids of 2 bytes or 3 of 4. There are two tables of lines: a small one, which
+stays in the processor's second-level cache, in front of a large one. What is new takes the first slot of its line, and what was
+there moves to the second.
+
+Words of 16 to 64 bytes (mostly rows of spaces and signs) have larger slots in a table of their own; longer words, and those of
+more ids, are merged each time.
 """
 
 from typing import NamedTuple
@@ -29,6 +32,8 @@ _ONE = np.uint64(1)
 class Cache(NamedTuple):
     """Addresses of one thread's memory: lines of short words, slots of long words, scratch for merging, masks of keys."""
 
+    front: int
+    front_shift: int
     lines: int
     shift: int
     long: int
@@ -75,29 +80,49 @@ def encode_text(pattern, kinds, merges, cache, position, end, out):  # type: ign
             continue
         low = load64(position) & load64(cache.masks + 16 * length)
         high = load64(position + 8) & load64(cache.masks + 16 * length + 8) | np.uint64(length) << np.uint64(56)
-        line = cache.lines + LINE * np.int64((low ^ high * _FOLD) * _MIX >> np.uint64(cache.shift))
-        in_first = (load64(line) ^ low) | (load64(line + 8) ^ high)
-        in_second = (load64(line + 32) ^ low) | (load64(line + 40) ^ high)
-        if (in_first == 0) | (in_second == 0):
-            # One branch for both slots, for which of them it is cannot be foreseen.
-            slot = line + 32 * np.int64(in_first != 0)
+        mixed = (low ^ high * _FOLD) * _MIX
+        slot = find(cache.front + LINE * np.int64(mixed >> np.uint64(cache.front_shift)), low, high)
+        if slot:
             last = load64(slot + 24)
             store64(out, load64(slot + 16))
             store64(out + 8, last)
             out += np.int64(last >> count_shift) * merges.id_bytes
         else:
-            count = merge_word(merges, position, length, out, cache.scratch)
-            if count * merges.id_bytes <= 16 - merges.id_bytes:
-                for i in range(0, 32, 8):
-                    store64(line + 32 + i, load64(line + i))
-                store64(line, low)
-                store64(line + 8, high)
-                store64(line + 16, load64(out))
-                ids = load64(out + 8) & ((_ONE << count_shift) - _ONE)
-                store64(line + 24, ids | np.uint64(count) << count_shift)
-            out += count * merges.id_bytes
+            out += rare_word(merges, cache, position, length, out, low, high, mixed) * merges.id_bytes
         position = stop
     return out
+
+
+@njit(nogil=True, cache=True)
+def find(line, low, high):  # type: ignore[no-untyped-def]
+    """The slot of a key in a line, 0 where it is not there. No branch: which of the two it is cannot be foreseen."""
+    first = (load64(line) ^ low) | (load64(line + 8) ^ high)
+    second = (load64(line + 32) ^ low) | (load64(line + 40) ^ high)
+    slot = line + 32 * np.int64(first != 0)
+    return slot if (first == 0) | (second == 0) else 0
+
+
+@njit(nogil=True, cache=True)
+def rare_word(merges, cache, text, length, out, low, high, mixed):  # type: ignore[no-untyped-def]
+    """Write the ids of a word that is not in front; returns their number. It moves to the front."""
+    count_shift = np.uint64(48 if merges.id_bytes == 2 else 32)
+    front = cache.front + LINE * np.int64(mixed >> np.uint64(cache.front_shift))
+    line = cache.lines + LINE * np.int64(mixed >> np.uint64(cache.shift))
+    slot = find(line, low, high)
+    if not slot:
+        count = merge_word(merges, text, length, out, cache.scratch)
+        if count * merges.id_bytes > 16 - merges.id_bytes:
+            return count
+        copy(line, line + 32, 32)
+        store64(line, low)
+        store64(line + 8, high)
+        store64(line + 16, load64(out))
+        store64(line + 24, load64(out + 8) & ((_ONE << count_shift) - _ONE) | np.uint64(count) << count_shift)
+        slot = line
+    copy(front, front + 32, 32)
+    copy(slot, front, 32)
+    copy(slot + 16, out, 16)
+    return np.int64(load64(slot + 24) >> count_shift)
 
 
 @njit(nogil=True, cache=True)

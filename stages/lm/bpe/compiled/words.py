@@ -23,6 +23,15 @@ _ABOVE_Z = np.uint64(0x80 - ord("z") - 1)
 @njit(nogil=True, cache=True)
 def word_end(pattern, position, end, table):  # type: ignore[no-untyped-def]
     """The end of the word that begins at `position`, for one of the named patterns."""
+    if pattern != O200K:
+        stop = plain_word(position, end)
+        if stop:
+            return stop
+    return any_word(pattern, position, end, table)
+
+
+@njit(nogil=True, cache=True)
+def any_word(pattern, position, end, table):  # type: ignore[no-untyped-def]
     if pattern == GPT2:
         return gpt2_word(position, end, table)
     if pattern == CL100K:
@@ -32,9 +41,6 @@ def word_end(pattern, position, end, table):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def gpt2_word(position, end, table):  # type: ignore[no-untyped-def]
-    stop = plain_word(position, end)
-    if stop:
-        return stop
     first = load8(position)
     start = position
     if first == ord("'"):
@@ -53,9 +59,6 @@ def gpt2_word(position, end, table):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def cl100k_word(position, end, table):  # type: ignore[no-untyped-def]
-    stop = plain_word(position, end)
-    if stop:
-        return stop
     first = load8(position)
     if first == ord("'"):
         length = contraction(position, end, True)
