@@ -88,9 +88,14 @@ def write_split(
 
 
 def write_file(file: Path, out: Path, tokenizer: Tokenizer, workers: int | None = None) -> int:
-    """Encode a text file, its special tokens included, into one `.npy` array of ids; returns their number."""
-    from stages.lm.bpe.compiled.encoder import Encoder
+    """Encode a text file, its special tokens included, into one `.npy` array of ids; returns their number.
 
+    With a pattern that has no compiled twin, raises UserError.
+    """
+    from stages.lm.bpe.compiled.encoder import Encoder, can_encode
+
+    if not can_encode(tokenizer):
+        raise UserError(f"pattern {tokenizer.pattern!r}: files are encoded with one of the named patterns; see encode_iterable")
     encoder = Encoder(tokenizer, tokenizer.special_tokens)
 
     def encode(chunk: bytes) -> npt.NDArray[Any]:

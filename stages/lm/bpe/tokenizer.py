@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from itertools import chain
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from stages.lm.bpe.merging import merge_symbols
 from stages.lm.bpe.pretokenization import compile_pattern, find_words, special_pattern, split_specials, stream_pieces
@@ -12,13 +13,19 @@ from stages.lm.errors import UserError
 AllowedSpecial = Literal["all"] | Collection[str]
 """Which special tokens may be encoded as such: all, or those named."""
 
+COMPILED_CHARACTERS = 1 << 20
+"""Texts of at least this size are worth loading the compiled encoder for."""
+
 CACHED_WORDS, CACHED_LENGTH = 1 << 18, 64
 """How many words are remembered with their ids, and up to which length. One word too many, and all are forgotten: the memory
 for them is bounded."""
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer. Every string can be encoded, and decoding gives the string back."""
+    """A byte-level BPE tokenizer. Every string can be encoded, and decoding gives the string back.
+
+    `vocab_size` is one more than the greatest id: what a model's embedding needs.
+    """
 
     def __init__(
         self,
@@ -46,8 +53,10 @@ class Tokenizer:
             self.merge_ranks = {(ids[a], ids[b]): (rank, ids[a + b]) for rank, (a, b) in enumerate(self.merges)}
         except KeyError as error:
             raise UserError(f"merges: use the token {error.args[0]!r}, which is not in the vocabulary") from None
+        self.vocab_size = max(self.vocab, default=-1) + 1
         self._words = _WordIds(self.byte_ids, self.merge_ranks)
         self._pattern = compile_pattern(pattern)
+        self._encoders: dict[frozenset[str], Any] = {}
 
     @classmethod
     def from_files(
@@ -64,11 +73,6 @@ class Tokenizer:
         return cls(vocab, merges, special_tokens, pattern)
 
     @property
-    def vocab_size(self) -> int:
-        """One more than the greatest id: what a model's embedding needs."""
-        return max(self.vocab, default=-1) + 1
-
-    @property
     def end_of_text(self) -> int:
         """The id of the first special token. Raises UserError where there is none."""
         if not self.special_tokens:
@@ -80,7 +84,10 @@ class Tokenizer:
 
         Surrogates that `surrogateescape` made of invalid UTF-8 become those bytes again; any others U+FFFD.
         """
-        specials = special_pattern(frozenset(self._allowed(allowed_special)))
+        allowed = frozenset(self._allowed(allowed_special))
+        if len(text) >= COMPILED_CHARACTERS and (encoder := self._compiled(allowed)):
+            return list(encoder.encode_texts([text])[0])
+        specials = special_pattern(allowed)
         ids: list[int] = []
         for position, part in enumerate(split_specials(text, specials)):
             if position % 2:
@@ -95,7 +102,11 @@ class Tokenizer:
 
     def encode_batch(self, texts: Iterable[str], allowed_special: AllowedSpecial = "all") -> list[list[int]]:
         """The ids of each text."""
-        return [self.encode(text, allowed_special) for text in texts]
+        texts = list(texts)
+        allowed = frozenset(self._allowed(allowed_special))
+        if sum(map(len, texts)) >= COMPILED_CHARACTERS and (encoder := self._compiled(allowed)):
+            return list(encoder.encode_texts(texts))
+        return [self.encode(text, allowed) for text in texts]
 
     def encode_iterable(self, chunks: Iterable[str], allowed_special: AllowedSpecial = "all") -> Iterator[int]:
         """The ids of the text that the chunks are parts of, lazily: the same ids as of the whole text, however it is cut.
@@ -120,6 +131,17 @@ class Tokenizer:
     def _allowed(self, allowed_special: AllowedSpecial) -> list[str]:
         return [token for token in self.special_tokens if allowed_special == "all" or token in allowed_special]
 
+    def _compiled(self, allowed: frozenset[str]) -> Any | None:
+        """The compiled encoder for these special tokens, None where it has no twin of the pattern.
+
+        Its module is named by a string because it changes when ids come and never which: what is made with a tokenizer does not
+        depend on it.
+        """
+        if allowed not in self._encoders:
+            module = import_module("stages.lm.bpe.compiled.encoder")
+            self._encoders[allowed] = module.Encoder(self, allowed) if module.can_encode(self) else None
+        return self._encoders[allowed]
+
 
 class _WordIds(dict[str, list[int]]):
     """The ids of words met before; a missing word is encoded when it is asked for."""
@@ -130,7 +152,7 @@ class _WordIds(dict[str, list[int]]):
 
     def __missing__(self, word: str) -> list[int]:
         try:
-            symbols = [self.byte_ids[byte] for byte in _utf8(word)]
+            symbols = [self.byte_ids[byte] for byte in utf8(word)]
         except KeyError as error:
             raise UserError(f"text: has the byte 0x{error.args[0]:02x}, which is not in this tokenizer's vocabulary") from None
         ids = merge_symbols(symbols, self.merge_ranks)
@@ -141,8 +163,9 @@ class _WordIds(dict[str, list[int]]):
         return ids
 
 
-def _utf8(word: str) -> bytes:
+def utf8(text: str) -> bytes:
+    """UTF-8, with surrogates of invalid bytes as those bytes and any others as U+FFFD."""
     try:
-        return word.encode("utf-8", "surrogateescape")
+        return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        return word.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

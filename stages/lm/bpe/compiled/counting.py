@@ -25,6 +25,8 @@ LONG = np.uint64(0xFF << 56)
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FOLD = np.uint64(0xD6E8FEB86659FD93)
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ONE = np.uint64(1)
 
 Array = npt.NDArray[Any]
 
@@ -149,12 +151,10 @@ def add(table, mask, words, filled, word, length, count):  # type: ignore[no-unt
 @njit(nogil=True, cache=True)
 def short_key(word, length):  # type: ignore[no-untyped-def]
     """Up to 15 bytes and their number."""
-    number = np.uint64(length) << np.uint64(56)
-    if length < 8:
-        return load64(word) & ((np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)), number
-    if length == 8:
-        return load64(word), number
-    return load64(word), load64(word + 8) & ((np.uint64(1) << np.uint64(8 * length - 64)) - np.uint64(1)) | number
+    beyond = np.uint64(8 * max(length - 8, 0))
+    low = load64(word) & _ALL >> np.uint64(64 - 8 * min(length, 8))
+    high = load64(word + 8) & ((_ONE << beyond) - _ONE)
+    return low, high | np.uint64(length) << np.uint64(56)
 
 
 @njit(nogil=True, cache=True)

@@ -1,7 +1,7 @@
 """The compiled encoder of a tokenizer: its tables, and memory for each thread that encodes."""
 
 import queue
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from stages.lm.bpe.compiled.memory import PADDING
 from stages.lm.bpe.compiled.merging import EMPTY, NONE, SCRATCH, Merges, fill_pairs
 from stages.lm.bpe.compiled.special import SpecialTokens
 from stages.lm.bpe.compiled.words import NAMES
-from stages.lm.bpe.tokenizer import Tokenizer
+from stages.lm.bpe.tokenizer import Tokenizer, utf8
 
 FRONT_BITS, CACHE_BITS, LONG_BITS = 13, 18, 12
 """A thread remembers up to 2^19 words (16 MB), of which 2^14 in front (0.5 MB), and 2^12 long ones (1 MB)."""
@@ -67,12 +67,11 @@ class Encoder:
             )
             return space.ids[:total].copy(), counts
 
-    def encode_one(self, text: str) -> list[int]:
-        """The ids of one text."""
-        data = text.encode("utf-8", "surrogateescape")
-        ids, _ = self.encode(data, np.array([0, len(data)]))
-        result: list[int] = ids.tolist()
-        return result
+    def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text."""
+        data = [utf8(text) for text in texts]
+        ids, counts = self.encode(b"".join(data), np.cumsum([0, *map(len, data)]))
+        return [part.tolist() for part in np.split(ids, np.cumsum(counts)[:-1])]
 
     @contextmanager
     def _workspace(self) -> Iterator["Workspace"]:

@@ -2,6 +2,7 @@
 
 import lzma
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -10,13 +11,17 @@ import pytest
 from hypothesis import example, given
 
 from stages.lm.bpe.compiled.encoder import Encoder
-from stages.lm.bpe.tokenizer import Tokenizer
+from stages.lm.bpe.tokenizer import COMPILED_CHARACTERS, Tokenizer
 
 EOT = "<|endoftext|>"
 BYTES = {byte: bytes([byte]) for byte in range(256)}
 TEXTS = st.lists(
     st.sampled_from([EOT, "<|", "the", " ", "aaaa", "\r\n", "é", "你好", "12", "!" * 20, " " * 30]) | st.text(), max_size=20
 )
+
+
+def one(encoder: Encoder, text: str) -> list[int]:
+    return encoder.encode_texts([text])[0]
 
 
 @pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "o200k"])
@@ -27,17 +32,17 @@ def test_equal_to_the_plain_encoder(small: Tokenizer, pattern: str, parts: list[
     tokenizer = Tokenizer(small.vocab, small.merges, list(small.special_tokens), pattern)
     encoder = Encoder(tokenizer, tokenizer.special_tokens)
     text = "".join(parts)
-    assert encoder.encode_one(text) == tokenizer.encode(text)
-    assert encoder.encode_one(text) == tokenizer.encode(text)  # now from the cache
-    assert Encoder(tokenizer, [EOT]).encode_one(text) == tokenizer.encode(text, [EOT])
-    assert Encoder(tokenizer, []).encode_one(text) == tokenizer.encode(text, ())
+    assert one(encoder, text) == tokenizer.encode(text)
+    assert one(encoder, text) == tokenizer.encode(text)  # now from the cache
+    assert one(Encoder(tokenizer, [EOT]), text) == tokenizer.encode(text, [EOT])
+    assert one(Encoder(tokenizer, []), text) == tokenizer.encode(text, ())
 
 
 @given(st.integers(0, 200), st.integers(0, 3))
 def test_overlapping_repeats(length: int, rest: int) -> None:
     tokenizer = Tokenizer(BYTES | {256: b"aa", 257: b"aaaa", 258: b"aaa"}, [(b"a", b"a"), (b"aa", b"aa"), (b"aa", b"a")])
     text = "b" * rest + "a" * length
-    assert Encoder(tokenizer, []).encode_one(text) == tokenizer.encode(text)
+    assert one(Encoder(tokenizer, []), text) == tokenizer.encode(text)
 
 
 def test_wide_ids(small: Tokenizer) -> None:
@@ -47,8 +52,8 @@ def test_wide_ids(small: Tokenizer) -> None:
     encoder = Encoder(tokenizer, [EOT])
     text = "The quick brown fox isn't here; 世界 " * 3 + EOT + "-" * 100
     assert encoder.dtype == np.uint32
-    assert encoder.encode_one(text) == encoder.encode_one(text) == tokenizer.encode(text)
-    assert encoder.encode_one(text) == [shift[index] for index in small.encode(text, [EOT])]
+    assert one(encoder, text) == one(encoder, text) == tokenizer.encode(text)
+    assert one(encoder, text) == [shift[index] for index in small.encode(text, [EOT])]
 
 
 def test_documents_are_separate(small: Tokenizer) -> None:
@@ -63,7 +68,7 @@ def test_documents_are_separate(small: Tokenizer) -> None:
 def test_a_megabyte_without_a_space(gpt2: Tokenizer) -> None:
     encoder = Encoder(gpt2, [])
     text = "abba" * 250_000
-    ids = encoder.encode_one(text)
+    ids = one(encoder, text)
     assert gpt2.decode(ids) == text
     assert ids[:1000] == gpt2.encode("abba" * 1000)[:1000]
 
@@ -82,4 +87,18 @@ def test_threads_share_an_encoder(gpt2: Tokenizer, many_scripts: str) -> None:
     encoder = Encoder(gpt2, [EOT])
     texts = [many_scripts[i:] * 20 for i in range(40)]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(encoder.encode_one, texts)) == gpt2.encode_batch(texts)
+        assert list(pool.map(partial(one, encoder), texts)) == gpt2.encode_batch(texts)
+
+
+def test_large_texts_take_the_compiled_way(small: Tokenizer, many_scripts: str) -> None:
+    text = (many_scripts + EOT) * 4000
+    assert len(text) > COMPILED_CHARACTERS
+    parts = [many_scripts, EOT] * 4000
+    for allowed in ("all", [EOT], []):
+        fresh = Tokenizer(small.vocab, small.merges, list(small.special_tokens))
+        encoded = {part: fresh.encode(part, allowed) for part in (many_scripts, EOT, "\ud83d\ude00 \udfff")}
+        assert fresh.encode_batch([*parts, "\ud83d\ude00 \udfff"], allowed) == [
+            *map(encoded.get, parts),
+            encoded["\ud83d\ude00 \udfff"],
+        ]
+        assert fresh.decode(fresh.encode(text, allowed)) == text
