@@ -24,10 +24,17 @@ def training_memory(
         bytes_ = {
             "weights": FLOAT32 * parameters,
             "gradients": FLOAT32 * parameters,
-            "optimizer": 2 * FLOAT32 * parameters,
+            "optimizer": optimizer_state(settings, training, parameters),
             **activations(settings, training, vocab_size),
         }
     return bytes_ | {"total": sum(bytes_.values())}
+
+
+def optimizer_state(settings: TransformerSettings, training: TrainingSettings, parameters: int) -> int:
+    """Bytes of AdamW's two moments; Muon keeps one for the matrices inside the blocks."""
+    products = 3 if settings.feed_forward == "swiglu" else 2
+    inside = settings.layers * (4 * settings.d_model**2 + products * settings.d_model * settings.feed_forward_width)
+    return FLOAT32 * (2 * parameters - (inside if training.optimizer == "muon" else 0))
 
 
 def activations(settings: TransformerSettings, training: TrainingSettings, vocab_size: int) -> dict[str, int]:

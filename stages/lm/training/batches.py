@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.lm.errors import UserError
+from stages.lm.tokens import TokenArray
 
 
 def get_batch(
@@ -43,11 +44,17 @@ def check_length(ids: NDArray[np.integer], context_length: int, split: str) -> N
         )
 
 
-def validation_starts(ids: NDArray[np.integer], context_length: int, windows: int) -> NDArray[np.int64]:
-    """Starts of `windows` windows of context_length + 1 ids, evenly spread; fewer where the split has no more without overlap."""
-    last = len(ids) - context_length - 1
+def validation_starts(tokens: TokenArray, context_length: int, windows: int) -> NDArray[np.int64]:
+    """Starts of `windows` windows of context_length + 1 ids, evenly spread; fewer where the split has no more without overlap.
+
+    A window moves back to the end-of-text id before its document where that is less than a context away: what a text says cannot
+    be predicted from what was cut off it.
+    """
+    last = len(tokens.ids) - context_length - 1
     count = min(windows, last // context_length + 1)
-    return np.linspace(0, last, count).astype(np.int64)
+    starts = np.linspace(0, last, count).astype(np.int64)
+    opened = np.maximum(tokens.offsets[np.searchsorted(tokens.offsets, starts, side="right") - 1] - 1, 0)
+    return np.where(starts - opened < context_length, opened, starts)
 
 
 class WindowSampler:

@@ -65,7 +65,7 @@ def _descend(
 ) -> Fitted:
     training = settings.training
     sampler = WindowSampler(splits["train"].ids, context_length, training.batch_size, training.seed)
-    validation = validation_windows(splits["valid"].ids, context_length, training)
+    validation = validation_windows(splits["valid"], context_length, training)
     device = machine.prepare(training)
     before = machine.memory_in_use(device)
     model = registry.build(settings.model, vocab_size, training.seed)

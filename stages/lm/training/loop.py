@@ -6,15 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stages.lm.errors import Stopped, UserError
 from stages.lm.progress import progress
+from stages.lm.tokens import TokenArray
 from stages.lm.training import machine
 from stages.lm.training.batches import WindowSampler, check_length, read_windows, validation_starts
 from stages.lm.training.checkpoint import load_checkpoint, save_checkpoint
@@ -29,7 +28,6 @@ from stages.lm.training.tracking import NoTracker, Tracker
 
 log = logging.getLogger("stagecraft")
 
-Ids = NDArray[np.integer[Any]]
 STATE = "state.safetensors"
 
 
@@ -182,7 +180,8 @@ class Run:
             )
 
 
-def validation_windows(ids: Ids, context_length: int, settings: TrainingSettings) -> Tensor:
+def validation_windows(tokens: TokenArray, context_length: int, settings: TrainingSettings) -> Tensor:
     """The fixed windows of the validation split: (windows, context_length + 1). Raises UserError if it is too short for one."""
-    check_length(ids, context_length, "valid")
-    return read_windows(ids, validation_starts(ids, context_length, settings.validation_windows), context_length + 1)
+    check_length(tokens.ids, context_length, "valid")
+    starts = validation_starts(tokens, context_length, settings.validation_windows)
+    return read_windows(tokens.ids, starts, context_length + 1)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from stages.lm.models.layers import Linear
 from stages.lm.training.settings import TrainingSettings
 
+OUTPUT_LAYER = "lm_head"
+
 
 class AdamW(torch.optim.Optimizer):
     """The algorithm from its definition, one parameter after the other; torch.optim.AdamW is its fast twin.
@@ -55,26 +57,39 @@ class AdamW(torch.optim.Optimizer):
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Every trainable parameter in one of two groups: the matrices of linear layers are decayed, all else is not.
+    """Every trainable parameter in one of three groups: matrices inside the model, the output layer, and all else.
 
-    What else there is are embeddings and norms. An output layer tied to the embeddings counts as an embedding.
+    The matrices of linear layers are decayed; what else there is, embeddings and norms, is not. An output layer tied to the
+    embeddings counts as an embedding. Groups of matrices inside the model are marked `orthogonal`, for optimizers that know it.
     """
-    linear = {id(module.weight) for module in model.modules() if isinstance(module, Linear)}
+    linear = {id(module.weight): name for name, module in model.named_modules() if isinstance(module, Linear)}
     other = {
         id(parameter)
         for module in model.modules()
         if not isinstance(module, Linear)
         for parameter in module.parameters(recurse=False)
     }
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decayed = linear - other
-    return [
-        {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if id(p) not in decayed], "weight_decay": 0.0},
+    inside: list[Tensor] = []
+    head: list[Tensor] = []
+    rest: list[Tensor] = []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            decayed = id(parameter) in linear and id(parameter) not in other
+            group = rest if not decayed else head if linear[id(parameter)] == OUTPUT_LAYER else inside
+            group.append(parameter)
+    groups = [
+        {"params": inside, "weight_decay": weight_decay, "orthogonal": True},
+        {"params": head, "weight_decay": weight_decay},
+        {"params": rest, "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]]
 
 
-def build_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """torch's fused AdamW over the model's parameter groups."""
-    groups = [group for group in parameter_groups(model, settings.weight_decay) if group["params"]]
+def build_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """The optimizer that the settings name, over the model's parameter groups; AdamW is torch's fused one."""
+    groups = parameter_groups(model, settings.weight_decay)
+    if settings.optimizer == "muon":
+        from stages.lm.training.muon import Muon
+
+        return Muon(groups, settings.learning_rate, settings.betas, settings.eps)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True)

@@ -17,6 +17,8 @@ class TrainingSettings(Settings):
     """Number of optimizer steps."""
     batch_size: PositiveInt = 32
     """Sequences in each step."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon makes the steps of the matrices inside the model orthogonal, and is AdamW for the rest."""
     learning_rate: PositiveFloat = 1e-3
     """The highest learning rate, reached at the end of the warm-up."""
     min_learning_rate: NonNegativeFloat | None = None

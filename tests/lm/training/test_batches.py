@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.lm.errors import UserError
+from stages.lm.tokens import TokenArray
 from stages.lm.training.batches import WindowSampler, get_batch, permute, validation_starts
 
 
@@ -80,6 +81,17 @@ def test_a_split_shorter_than_the_context_is_refused() -> None:
     assert WindowSampler(np.arange(11), 10, 1, 0).batch(5).tolist() == [list(range(11))]
 
 
+def one_document(length: int) -> TokenArray:
+    return TokenArray(np.arange(length), np.array([0, length]), np.array([length]))
+
+
 def test_validation_windows_are_spread_evenly_without_overlap() -> None:
-    assert validation_starts(np.arange(101), 10, 3).tolist() == [0, 45, 90]
-    assert validation_starts(np.arange(35), 10, 64).tolist() == [0, 12, 24]
+    assert validation_starts(one_document(101), 10, 3).tolist() == [0, 45, 90]
+    assert validation_starts(one_document(35), 10, 64).tolist() == [0, 12, 24]
+
+
+def test_validation_windows_open_with_their_document_where_it_is_near() -> None:
+    """Documents start at 0, 40 and 52; the id before a document is the end-of-text id that it is predicted from."""
+    tokens = TokenArray(np.arange(101), np.array([0, 40, 52, 101]), np.zeros(3))
+    assert validation_starts(tokens, 10, 3).tolist() == [0, 39, 90]  # 45 is 6 after 39; 90 is 39 after 51
+    assert validation_starts(tokens, 50, 2).tolist() == [0, 39]  # 50 is 11 after 39

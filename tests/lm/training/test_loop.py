@@ -14,6 +14,7 @@ from stages.lm.errors import Stopped, UserError
 from stages.lm.models import registry
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.models.transformer import TransformerLM
+from stages.lm.tokens import TokenArray
 from stages.lm.training import machine
 from stages.lm.training.batches import WindowSampler
 from stages.lm.training.loop import Learner, Run, validation_windows
@@ -28,6 +29,10 @@ SETTINGS = TrainingSettings(
 )
 
 
+def one_document(ids: np.ndarray) -> TokenArray:
+    return TokenArray(ids, np.array([0, len(ids)]), np.array([len(ids)]))
+
+
 def learner(settings: TrainingSettings) -> Learner:
     device = machine.prepare(settings)
     model = registry.build(MODEL, VOCAB, settings.seed)
@@ -39,7 +44,7 @@ def run_in(folder: Path, settings: TrainingSettings = SETTINGS, checkpoint_secon
     return Run(
         learner(settings),
         WindowSampler(IDS, MODEL.context_length, settings.batch_size, settings.seed),
-        validation_windows(IDS[:500], MODEL.context_length, settings),
+        validation_windows(one_document(IDS[:500]), MODEL.context_length, settings),
         StateFolder(folder, {"settings": "x"}),
         checkpoint_seconds=checkpoint_seconds,
     )
@@ -136,7 +141,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_validation_split_shorter_than_the_context_is_refused() -> None:
     with pytest.raises(UserError, match="the valid split has only 8 tokens"):
-        validation_windows(IDS[:8], 8, SETTINGS)
+        validation_windows(one_document(IDS[:8]), 8, SETTINGS)
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:

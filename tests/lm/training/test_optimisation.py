@@ -10,6 +10,7 @@ from stages.lm.models import registry
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.training.clipping import clip_gradients
 from stages.lm.training.loss import cross_entropy
+from stages.lm.training.muon import Muon, orthogonalized
 from stages.lm.training.optimizer import AdamW, build_optimizer, parameter_groups
 from stages.lm.training.schedule import cosine_schedule
 from stages.lm.training.settings import TrainingSettings
@@ -64,10 +65,13 @@ def test_every_parameter_is_in_exactly_one_group(tied: bool) -> None:
     model = registry.build(settings, 11, 0)
     assert isinstance(model, torch.nn.Module)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    decayed, kept = ([names[id(p)] for p in group["params"]] for group in parameter_groups(model, 0.1))
-    assert sorted(decayed + kept) == sorted(names.values())
-    assert {name.split(".")[-2] for name in kept} == {"token_embeddings", "ln1", "ln2", "ln_final"}
-    assert ("lm_head.weight" in decayed) is not tied
+    groups = parameter_groups(model, 0.1)
+    members = [[names[id(p)] for p in group["params"]] for group in groups]
+    assert sorted(name for group in members for name in group) == sorted(names.values())
+    assert {name.split(".")[-2] for name in members[-1]} == {"token_embeddings", "ln1", "ln2", "ln_final"}
+    assert members[1:-1] == ([] if tied else [["lm_head.weight"]])
+    assert [group["weight_decay"] for group in groups] == [0.1] * (len(groups) - 1) + [0.0]
+    assert [group.get("orthogonal", False) for group in groups] == [True] + [False] * (len(groups) - 1)
 
 
 def test_the_built_optimizer_uses_the_settings() -> None:
@@ -75,6 +79,33 @@ def test_the_built_optimizer_uses_the_settings() -> None:
     optimizer = build_optimizer(model, TrainingSettings(betas=(0.8, 0.9), eps=1e-6, weight_decay=0.3))
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0]  # only this library's Linear is decayed
     assert optimizer.param_groups[0]["betas"] == (0.8, 0.9)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (6, 20), (20, 6)])
+def test_orthogonalized_keeps_the_singular_vectors_and_levels_the_values(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
+    levelled = u.T @ orthogonalized(matrix) @ vt.T
+    values = levelled.diagonal()
+    assert 0.6 < values.min() < values.max() < 1.3
+    torch.testing.assert_close(levelled, torch.diag(values), rtol=0, atol=1e-10)
+
+
+def test_muon_steps_matrices_by_its_rule_and_the_rest_as_adamw() -> None:
+    generator = torch.Generator().manual_seed(1)
+    start, gradient = (torch.randn(6, 4, generator=generator) for _ in range(2))
+    matrix, muon_rest, adamw_rest = (torch.nn.Parameter(start.clone()) for _ in range(3))
+    groups = [{"params": [matrix], "orthogonal": True}, {"params": [muon_rest]}]
+    optimizers = [Muon(groups, lr=0.1, weight_decay=0.5), AdamW([adamw_rest], lr=0.1, weight_decay=0.5)]
+    for _ in range(2):
+        for parameter in (matrix, muon_rest, adamw_rest):
+            parameter.grad = gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert torch.equal(muon_rest, adamw_rest)
+    # By hand: the same gradient twice leaves its direction, so both steps are 0.1 * 0.2 * sqrt(6) times the same matrix.
+    step = 0.1 * 0.2 * 6**0.5 * orthogonalized(gradient)
+    torch.testing.assert_close(matrix.detach(), (start * 0.95 - step) * 0.95 - step)
 
 
 def test_schedule_has_the_courses_figures() -> None:

@@ -1,0 +1,48 @@
+"""Muon (Jordan et al. 2024): momentum made orthogonal, for the matrices inside the blocks; AdamW for all else.
+
+The step of a matrix has all singular values near 1, so that rare directions of the gradient are learned as fast as common ones.
+Its length is brought to that of an AdamW step (Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2), so that one
+learning rate and one weight decay serve both.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.lm.training.optimizer import AdamW
+
+MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration: they push every singular value in (0, 1] to between 0.7 and 1.2 in five rounds."""
+ROUNDS = 5
+
+
+class Muon(AdamW):
+    """Parameter groups with `orthogonal: True` hold matrices and take Muon's step, the others AdamW's."""
+
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        gradient = parameter.grad
+        if gradient is None or not group.get("orthogonal", False):
+            super()._update(parameter, group)
+            return
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+        ahead = torch.lerp(gradient, momentum, MOMENTUM)  # Nesterov's look ahead
+        length = 0.2 * max(parameter.shape) ** 0.5
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.add_(orthogonalized(ahead), alpha=-group["lr"] * length)
+
+
+def orthogonalized(matrix: Tensor) -> Tensor:
+    """About the nearest matrix (rows, columns) with orthonormal rows or columns: U V^T of the singular value decomposition."""
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x: Tensor = matrix if wide else matrix.T
+    x = x / (x.norm() + 1e-7)
+    for _ in range(ROUNDS):
+        square = x @ x.T  # (rows, rows)
+        x = a * x + (b * square + c * square @ square) @ x
+    return x if wide else x.T
