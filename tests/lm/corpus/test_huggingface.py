@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from stages.lm.corpus.huggingface import fetch_file
-from stages.lm.corpus.settings import parse_corpus
+from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.corpus.sources import open_source
 from stages.lm.errors import UserError
+from stages.lm.settings import parse
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,7 +32,7 @@ def offline_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("revision", ["main", COMMIT])
 def test_the_cache_is_used_offline(tmp_path: Path, revision: str) -> None:
     data = {"source": "huggingface", "repo": "roneneldan/TinyStories", "files": ["valid.txt"], "revision": revision}
-    source = open_source(parse_corpus(data, "c"), tmp_path)
+    source = open_source(parse(CorpusSettings, data, "c"), tmp_path)
     assert [document.text for document in source.documents] == ["Once.", "\nTwice.\n"]
     assert [file.name for file in source.files] == ["roneneldan/TinyStories/valid.txt"]
 

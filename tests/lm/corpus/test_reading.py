@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.lm.corpus.reading import Size, read_documents, split_at
-from stages.lm.corpus.settings import FileCorpus, parse_corpus
+from stages.lm.corpus.settings import CorpusSettings, FileCorpus
 from stages.lm.errors import UserError
+from stages.lm.settings import parse
 
 
 def read(file: Path, skipped: Size | None = None, **settings: Any) -> list[str]:
-    parsed = parse_corpus({"source": "file", "paths": [str(file)], **settings}, "c")
+    parsed = parse(CorpusSettings, {"source": "file", "paths": [str(file)], **settings}, "c")
     assert isinstance(parsed, FileCorpus)
     return list(read_documents(file, parsed, skipped or Size()))
 

@@ -4,25 +4,28 @@ from typing import Any
 
 import pytest
 
-from stages.lm.corpus.settings import FileCorpus, GrammarCorpus, UrlCorpus, parse_corpus
+from stages.lm.corpus.settings import CorpusSettings, FileCorpus, GrammarCorpus, UrlCorpus
 from stages.lm.errors import UserError
+from stages.lm.settings import parse
 
 
 def test_defaults_are_filled_in_and_resolved_settings_are_accepted_again() -> None:
-    settings = parse_corpus({"source": "grammar"}, "corpora.toy")
+    settings = parse(CorpusSettings, {"source": "grammar"}, "corpora.toy")
     assert isinstance(settings, GrammarCorpus)
     resolved = settings.resolved()
     assert resolved["documents"] == 20000
     assert resolved["normalization"] == "NFC"
     assert resolved["splits"] == {"valid": 0.05, "test": 0.05}
-    assert parse_corpus(resolved, "again") == settings
+    assert parse(CorpusSettings, resolved, "again") == settings
 
 
 def test_a_list_of_files_is_all_for_train() -> None:
-    settings = parse_corpus({"source": "file", "paths": ["a.txt"]}, "corpora.mine")
+    settings = parse(CorpusSettings, {"source": "file", "paths": ["a.txt"]}, "corpora.mine")
     assert isinstance(settings, FileCorpus)
     assert settings.paths == {"train": ["a.txt"]}
-    given = parse_corpus({"source": "url", "files": {"train": [{"url": "https://x/a"}], "valid": [{"url": "https://x/b"}]}}, "c")
+    given = parse(
+        CorpusSettings, {"source": "url", "files": {"train": [{"url": "https://x/a"}], "valid": [{"url": "https://x/b"}]}}, "c"
+    )
     assert isinstance(given, UrlCorpus)
     assert [file.url for file in given.files["valid"]] == ["https://x/b"]
 
@@ -48,7 +51,7 @@ def test_a_list_of_files_is_all_for_train() -> None:
 )
 def test_mistakes_are_named_with_their_key(data: dict[str, Any], parts: list[str]) -> None:
     with pytest.raises(UserError) as caught:
-        parse_corpus(data, "c")
+        parse(CorpusSettings, data, "c")
     message = str(caught.value)
     assert "\n" not in message
     assert all(part in message for part in parts), message
