@@ -1,5 +1,6 @@
 """Batches from a stream of token ids: at random, or as a pure function of (seed, step)."""
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -44,17 +45,31 @@ def check_length(ids: NDArray[np.integer], context_length: int, split: str) -> N
         )
 
 
-def validation_starts(tokens: TokenArray, context_length: int, windows: int) -> NDArray[np.int64]:
-    """Starts of `windows` windows of context_length + 1 ids, evenly spread; fewer where the split has no more without overlap.
+@dataclass(frozen=True)
+class ValidationSet:
+    """Windows of a split, each within one document: what was cut off, or belongs to another text, cannot be predicted."""
 
-    A window moves back to the end-of-text id before its document where that is less than a context away: what a text says cannot
-    be predicted from what was cut off it.
+    ids: Tensor
+    """LongTensor (windows, context_length + 1)."""
+    counted: Tensor
+    """BoolTensor (windows, context_length): whether ids[:, 1:] still belongs to the window's document."""
+
+
+def validation_set(tokens: TokenArray, context_length: int, windows: int) -> ValidationSet:
+    """`windows` windows evenly spread over a split; fewer where it has no more without overlap.
+
+    A window moves back to the end-of-text id before its document where that is less than a context away; what follows its
+    document's end is not counted. So short documents are measured whole. Raises UserError if not even one window fits.
     """
+    check_length(tokens.ids, context_length, "valid")
     last = len(tokens.ids) - context_length - 1
-    count = min(windows, last // context_length + 1)
-    starts = np.linspace(0, last, count).astype(np.int64)
-    opened = np.maximum(tokens.offsets[np.searchsorted(tokens.offsets, starts, side="right") - 1] - 1, 0)
-    return np.where(starts - opened < context_length, opened, starts)
+    spread = np.linspace(0, last, min(windows, last // context_length + 1)).astype(np.int64)
+    document = np.searchsorted(tokens.offsets, spread, side="right") - 1
+    opened = np.maximum(tokens.offsets[document] - 1, 0)
+    starts = np.where(spread - opened < context_length, opened, spread)
+    targets = starts[:, None] + np.arange(1, context_length + 1)  # (windows, context_length)
+    counted = torch.from_numpy(targets < tokens.offsets[document + 1][:, None])
+    return ValidationSet(read_windows(tokens.ids, starts, context_length + 1), counted)
 
 
 class WindowSampler:

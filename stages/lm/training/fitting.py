@@ -12,8 +12,8 @@ from stages.lm.models.interface import CountingModel, LanguageModel
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.tokens import TokenArray
 from stages.lm.training import machine
-from stages.lm.training.batches import WindowSampler
-from stages.lm.training.loop import Learner, Run, validation_windows
+from stages.lm.training.batches import WindowSampler, validation_set
+from stages.lm.training.loop import Learner, Run
 from stages.lm.training.metrics import METRICS, TIMING
 from stages.lm.training.settings import TrainSettings
 from stages.lm.training.state import StateFolder
@@ -65,7 +65,7 @@ def _descend(
 ) -> Fitted:
     training = settings.training
     sampler = WindowSampler(splits["train"].ids, context_length, training.batch_size, training.seed)
-    validation = validation_windows(splits["valid"], context_length, training)
+    validation = validation_set(splits["valid"], context_length, training.validation_windows)
     device = machine.prepare(training)
     before = machine.memory_in_use(device)
     model = registry.build(settings.model, vocab_size, training.seed)

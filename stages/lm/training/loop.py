@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from stages.lm.errors import Stopped, UserError
+from stages.lm.models.interface import LanguageModel
 from stages.lm.progress import progress
-from stages.lm.tokens import TokenArray
 from stages.lm.training import machine
-from stages.lm.training.batches import WindowSampler, check_length, read_windows, validation_starts
+from stages.lm.training.batches import ValidationSet, WindowSampler
 from stages.lm.training.checkpoint import load_checkpoint, save_checkpoint
 from stages.lm.training.clipping import clip_gradients
 from stages.lm.training.metrics import METRICS, TIMING, RunLog
@@ -54,13 +54,16 @@ class Learner:
         return loss.item(), norm.item()
 
     @torch.no_grad()
-    def validate(self, ids: Tensor) -> float:
-        """Mean loss over windows (windows, context_length + 1), in nats per token."""
+    def validate(self, validation: ValidationSet) -> float:
+        """Mean loss over the counted tokens of the windows, in nats per token."""
+        model = cast(LanguageModel, self.model)
         total = 0.0
-        for part in torch.split(ids, self.settings.batch_size):
+        size = self.settings.batch_size
+        for ids, counted in zip(torch.split(validation.ids, size), torch.split(validation.counted, size), strict=True):
             with machine.autocast(self.settings, self.device):
-                total += self.loss(part.to(self.device)).item() * len(part)
-        return total / len(ids)
+                log_probs = model.token_log_probs(ids.to(self.device))  # (batch, context_length)
+            total -= log_probs[counted.to(self.device)].sum().item()
+        return total / int(validation.counted.sum())
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of step 1, 2, ...: the decay ends with the last one."""
@@ -74,7 +77,7 @@ class Run:
 
     learner: Learner
     sampler: WindowSampler
-    validation: Tensor
+    validation: ValidationSet
     state: StateFolder
     tracker: Tracker = field(default_factory=NoTracker)
     checkpoint_seconds: float = 300.0
@@ -178,10 +181,3 @@ class Run:
             raise Stopped(
                 f"stopped by {stop.name} after step {self.done.step} of {self.settings.steps}; the same command goes on"
             )
-
-
-def validation_windows(tokens: TokenArray, context_length: int, settings: TrainingSettings) -> Tensor:
-    """The fixed windows of the validation split: (windows, context_length + 1). Raises UserError if it is too short for one."""
-    check_length(tokens.ids, context_length, "valid")
-    starts = validation_starts(tokens, context_length, settings.validation_windows)
-    return read_windows(tokens.ids, starts, context_length + 1)

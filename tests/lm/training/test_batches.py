@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stages.lm.errors import UserError
 from stages.lm.tokens import TokenArray
-from stages.lm.training.batches import WindowSampler, get_batch, permute, validation_starts
+from stages.lm.training.batches import WindowSampler, get_batch, permute, validation_set
 
 
 def test_random_batches_are_shifted_by_one_and_reach_every_start(tmp_path: Path) -> None:
@@ -86,12 +86,19 @@ def one_document(length: int) -> TokenArray:
 
 
 def test_validation_windows_are_spread_evenly_without_overlap() -> None:
-    assert validation_starts(one_document(101), 10, 3).tolist() == [0, 45, 90]
-    assert validation_starts(one_document(35), 10, 64).tolist() == [0, 12, 24]
+    def starts(length: int, windows: int) -> list[int]:
+        return validation_set(one_document(length), 10, windows).ids[:, 0].tolist()
+
+    assert starts(101, 3) == [0, 45, 90]
+    assert starts(35, 64) == [0, 12, 24]
 
 
-def test_validation_windows_open_with_their_document_where_it_is_near() -> None:
+def test_validation_windows_keep_to_one_document_and_open_with_it_where_it_is_near() -> None:
     """Documents start at 0, 40 and 52; the id before a document is the end-of-text id that it is predicted from."""
     tokens = TokenArray(np.arange(101), np.array([0, 40, 52, 101]), np.zeros(3))
-    assert validation_starts(tokens, 10, 3).tolist() == [0, 39, 90]  # 45 is 6 after 39; 90 is 39 after 51
-    assert validation_starts(tokens, 50, 2).tolist() == [0, 39]  # 50 is 11 after 39
+    short = validation_set(tokens, 10, 3)
+    assert short.ids[:, 0].tolist() == [0, 39, 90]  # 45 is 6 after 39; 90 is 39 after 51
+    assert short.counted.sum(dim=1).tolist() == [10, 10, 10]
+    long = validation_set(tokens, 50, 2)
+    assert long.ids[:, 0].tolist() == [0, 39]  # 50 is 11 after 39
+    assert long.ids[:, 1:][long.counted].tolist() == [*range(1, 40), *range(40, 52)]

@@ -16,8 +16,8 @@ from stages.lm.models.settings import TransformerSettings
 from stages.lm.models.transformer import TransformerLM
 from stages.lm.tokens import TokenArray
 from stages.lm.training import machine
-from stages.lm.training.batches import WindowSampler
-from stages.lm.training.loop import Learner, Run, validation_windows
+from stages.lm.training.batches import WindowSampler, validation_set
+from stages.lm.training.loop import Learner, Run
 from stages.lm.training.settings import TrainingSettings, TrainSettings, relevant_training
 from stages.lm.training.state import StateFolder
 
@@ -44,7 +44,7 @@ def run_in(folder: Path, settings: TrainingSettings = SETTINGS, checkpoint_secon
     return Run(
         learner(settings),
         WindowSampler(IDS, MODEL.context_length, settings.batch_size, settings.seed),
-        validation_windows(one_document(IDS[:500]), MODEL.context_length, settings),
+        validation_set(one_document(IDS[:500]), MODEL.context_length, settings.validation_windows),
         StateFolder(folder, {"settings": "x"}),
         checkpoint_seconds=checkpoint_seconds,
     )
@@ -85,7 +85,7 @@ def test_validation_is_the_mean_over_its_own_windows(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     model = run.learner.model
     assert isinstance(model, TransformerLM)
-    expected = -model.token_log_probs(run.validation).mean().item()
+    expected = -model.token_log_probs(run.validation.ids)[run.validation.counted].mean().item()
     for batch_size in (1, 2, 3):
         run.learner.settings = SETTINGS.model_copy(update={"batch_size": batch_size})
         assert run.learner.validate(run.validation) == pytest.approx(expected, rel=1e-5)
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_validation_split_shorter_than_the_context_is_refused() -> None:
     with pytest.raises(UserError, match="the valid split has only 8 tokens"):
-        validation_windows(one_document(IDS[:8]), 8, SETTINGS)
+        validation_set(one_document(IDS[:8]), 8, 3)
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
