@@ -20,7 +20,7 @@ include: "workflow/rules/stages.smk"
 
 rule all:
     input:
-        manifests("report"),
+        [manifest(made) for made in plan.nodes.values()],
     default_target: True
 
 

@@ -38,7 +38,7 @@ def test_command(project: Project, command: str) -> None:
     words = shlex.split(PLACEHOLDER.sub(lambda match: found(project.folder, *match.groups()), command))
     if words[0] == "make":
         words[1:1] = ["-o", ".venv/installed"] if words[1:] == ["run"] else ["-n", "-o", ".venv/installed"]
-    elif any(option in command for option in ONLY_PLANNED):
+    elif words[0] == "snakemake" and any(option in command for option in ONLY_PLANNED):
         words.append("-n")
     elif words[0] == "python" or "estimate" in words:
         project.run("snakemake", "--cores", "2")

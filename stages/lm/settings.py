@@ -17,7 +17,8 @@ from stages.lm.errors import UserError
 
 S = TypeVar("S", bound="Settings")
 
-EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+INTEGER = re.compile(r"[+-]?\d+")
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
 class Settings(BaseModel):
@@ -28,7 +29,8 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_yaml(cls, data: Any) -> Any:
-        """Read what YAML cannot say: tuples (it has lists), and `3e-4`, which YAML 1.1 takes for text (it wants `3.0e-4`)."""
+        """Read what YAML does not say: tuples (it has lists); `3e-4`, which YAML 1.1 takes for text (it wants `3.0e-4`); and
+        numbers inside the mappings of Snakemake's `--config`, which arrive as text."""
         if not isinstance(data, dict):
             return data
         return {key: _from_yaml(cls.model_fields.get(key), value) for key, value in data.items()}
@@ -42,8 +44,14 @@ def _from_yaml(field: FieldInfo | None, value: Any) -> Any:
     kinds = _alternatives(field.annotation) if field else []
     if isinstance(value, list) and any(get_origin(kind) is tuple for kind in kinds):
         return tuple(value)
-    if isinstance(value, str) and float in kinds and EXPONENT.fullmatch(value):
+    if not isinstance(value, str):
+        return value
+    if int in kinds and INTEGER.fullmatch(value):
+        return int(value)
+    if float in kinds and NUMBER.fullmatch(value):
         return float(value)
+    if bool in kinds and value in ("true", "false"):
+        return value == "true"
     return value
 
 

@@ -51,7 +51,9 @@ def test_messages_name_the_path_as_written(data: dict[str, object], message: str
     assert "\n" not in str(caught.value)
 
 
-def test_yaml_exponents_without_a_point_are_numbers() -> None:
+def test_numbers_that_arrive_as_text_are_numbers() -> None:
+    assert parse(Cat, {"family": "cat", "lives": "7"}, "").lives == 7
+    assert parse(House, {"rooms": ["1"]}, "").rooms == ["1"]
     assert parse(Dog, {"family": "dog", "weight": "3e-4"}, "").weight == 3e-4
     with pytest.raises(UserError, match="valid integer"):
         parse(Cat, {"family": "cat", "lives": "1e1"}, "")
