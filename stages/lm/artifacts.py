@@ -242,21 +242,21 @@ def _publish(draft: Path, out: Path, manifest: dict[str, Any]) -> None:
     """Flush the draft's files and rename them into `out`, the manifest last and whatever it doesn't name removed."""
     (draft / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for file in draft.rglob("*"):
-        _flush(file)
+        flush(file)
     (out / MANIFEST).unlink(missing_ok=True)
     for name in [*manifest["outputs"], MANIFEST]:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         if name == MANIFEST:
-            _flush(out)
+            flush(out)
         (draft / name).replace(out / name)
-    _flush(out)
+    flush(out)
     for file in [found for found in out.rglob("*") if found.is_file()]:
         name = file.relative_to(out).as_posix()
         if name != MANIFEST and name not in manifest["outputs"] and DRAFT not in file.parts:
             file.unlink()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Force a file or directory to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

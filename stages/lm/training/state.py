@@ -17,6 +17,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stages.lm.artifacts import flush, sha256
 from stages.lm.errors import UserError
 
 log = logging.getLogger("stagecraft")
@@ -53,10 +54,10 @@ class StateFolder:
             _write(draft / name, content)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         _write(draft / MARKER, json.dumps(hashes, indent=2).encode())
-        _flush(draft)
+        flush(draft)
         shutil.rmtree(final, ignore_errors=True)
         draft.rename(final)
-        _flush(self.folder)
+        flush(self.folder)
         for old in self._folders()[:-KEPT]:
             shutil.rmtree(old)
 
@@ -93,7 +94,7 @@ def _fault(folder: Path) -> str | None:
     try:
         hashes = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         for name, expected in hashes.items():
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+            if sha256(folder / name) != expected:
                 return f"{name} is not what was written"
     except (OSError, ValueError) as error:
         return f"it is torn ({error})"
@@ -105,11 +106,3 @@ def _write(file: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
