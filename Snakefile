@@ -25,4 +25,4 @@ rule all:
 
 
 onerror:
-    show_errors()
+    end_with_errors()

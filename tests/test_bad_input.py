@@ -71,6 +71,17 @@ def test_a_mistake_in_the_config_ends_the_run_before_it_starts(
     assert str(tmp_path / "bad.yaml") in errors[0]
 
 
+def test_a_run_ends_with_what_a_stage_refused_and_can_be_repeated(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    (project.folder / "program.txt").write_bytes(b"\x00\xff")
+    text = (ROOT / TINY).read_text().replace("source: grammar, documents: 400", "source: file, paths: [program.txt]")
+    (project.folder / "bad.yaml").write_text(text)
+    for _ in range(2):
+        done = project.snakemake(config="bad.yaml", check=False)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("error: corpus: program.txt: ")
+
+
 def test_missing_file(tmp_path: Path) -> None:
     done = stage("corpus", corpus(paths=[str(tmp_path / "none.txt")]), tmp_path / "out")
     refused(done, tmp_path / "out", str(tmp_path / "none.txt"))

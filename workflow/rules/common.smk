@@ -90,10 +90,14 @@ def code(wildcards):
     return code_version(f"stages.{made.stage}", *made.modules)
 
 
-def show_errors():
-    """Say once more, at the end of a failed run, what the scripts said in one line."""
-    for file in Path("logs").rglob("*.log"):
+def end_with_errors():
+    """End a failed run with what the scripts refused, a line each, and with their exit code."""
+    refused = []
+    for file in sorted(Path("logs").rglob("*.log")):
         if file.stat().st_mtime >= STARTED:
             last = file.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
             if "error: " in last:
-                sys.stderr.write(f"error: {last.partition('error: ')[2]}\n")
+                refused.append(f"error: {last.partition('error: ')[2]}\n")
+    if refused:
+        sys.stderr.write("".join(refused))
+        sys.exit(2)
