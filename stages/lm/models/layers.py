@@ -6,6 +6,7 @@ Variants Improve Transformer".
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stages.lm.models.kernels import REFERENCE, Kernels
 
@@ -36,7 +37,8 @@ class Embedding(nn.Module):
         nn.init.trunc_normal_(self.weight, std=1.0, a=-3.0, b=3.0)
 
     def forward(self, token_ids: Tensor) -> Tensor:
-        return self.weight[token_ids]  # (...) -> (..., embedding_dim)
+        # Not weight[token_ids]: its gradient is added up by several threads in no fixed order, which no seed determines.
+        return F.embedding(token_ids, self.weight)  # (...) -> (..., embedding_dim)
 
 
 class RMSNorm(nn.Module):
