@@ -26,7 +26,7 @@ test: env
 
 env: .venv/installed
 
-.venv/installed: envs/cpu.txt envs/dev.txt
+.venv/installed: envs/cpu.txt envs/slurm.txt envs/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
@@ -38,7 +38,10 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet $(PIP_FLAGS) $(shell grep ^torch envs/cpu.in)
 	.venv-lock/bin/python -m pip install --quiet $(PIP_FLAGS) -r envs/cpu.in
 	.venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -Ev '^(nvidia|cuda|triton)' > envs/cpu.txt
-	.venv-lock/bin/python -m pip install --quiet $(PIP_FLAGS) -r envs/dev.in
+	.venv-lock/bin/python -m pip install --quiet $(PIP_FLAGS) -r envs/slurm.in
 	{ echo "-r cpu.txt"; .venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -Ev '^(nvidia|cuda|triton)' \
-		| grep -vxFf envs/cpu.txt; } > envs/dev.txt
+		| grep -vxFf envs/cpu.txt; } > envs/slurm.txt
+	.venv-lock/bin/python -m pip install --quiet $(PIP_FLAGS) -r envs/dev.in
+	{ echo "-r slurm.txt"; .venv-lock/bin/python -m pip freeze | sed 's/+cpu$$//' | grep -Ev '^(nvidia|cuda|triton)' \
+		| grep -vxFf envs/cpu.txt -f envs/slurm.txt; } > envs/dev.txt
 	rm -rf .venv-lock
