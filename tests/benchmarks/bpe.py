@@ -1,12 +1,18 @@
 """How fast BPE trains and encodes, beside the libraries that one would take instead.
 
-    python tests/benchmarks/bpe.py [--rounds 5] [--megabytes 100] [--text NAME=FILE ...] [--tokenizer FOLDER] [--cores 1 2]
+    pip install gigatoken rustbpe tiktoken tokenizers
+    python tests/benchmarks/bpe.py --out table.md
 
 Every measurement runs in a process of its own, which first warms the code up on a small text (compiling, loading). Measured is
 reading a file, the work with no words known from before, and for encoding writing the ids to a file. Rounds are interleaved, so
 that a busy machine troubles all alike. The table shows the median of the rounds with the least and the greatest, and the peak
-memory of the process and its children (PSS). Peers that are not installed are left out, with the reason. Documents in a text end
-with <|endoftext|>.
+memory of the process and its children (PSS). Peers that are not installed are left out, with the reason.
+
+The texts are made on the spot: stories (200 MB, vocabulary 10,000), documentation if it lies beside the checkout, C headers and
+Python, Chinese with a Zipf tail. `--text NAME=FILE` measures on another, or takes the place of one of these: documents end with
+<|endoftext|>, and what `apt-get download manpages-zh` or `linux-source` unpack to, put into one file, are real Chinese and C.
+Slow peers encode the first megabytes of a text only, which the column MB tells; `--only`, `--tasks`, `--peers`, `--cores` and
+`--rounds` bound a run. A text that is another ten times over shows whether memory grows.
 """
 
 import argparse
@@ -14,25 +20,28 @@ import hashlib
 import importlib.util
 import json
 import os
-import platform
-import random
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-EOT = "<|endoftext|>"
+
+from tests.benchmarks.bpe_texts import EOT, SHARED, make_texts  # noqa: E402
+from tests.benchmarks.measuring import Memory, machine, measure, spread  # noqa: E402
+
+Job = dict[str, Any]
 WARM_UP_BYTES = 2 << 20
 PEERS = ("stagecraft", "gigatoken", "rustbpe", "tiktoken", "tokenizers")
+SLICES = {"tiktoken": 20_000_000, "tokenizers": 5_000_000}
+"""Bytes for each core that slow peers encode."""
+VOCABULARIES = {"stories": 10_000}
+"""Where not 32,000."""
 
 
 def documents(path: Path) -> Iterator[str]:
@@ -179,158 +188,75 @@ def outcome(job: dict[str, Any], result: Any, out: Path) -> Any:
     return hashlib.sha256(ids[ids != load_tokenizer(Path(job["tokenizer"])).end_of_text].tobytes()).hexdigest()
 
 
-class Memory:
-    """The peak of the proportional memory of this process and its children, sampled every 100 ms, in bytes."""
-
-    def __enter__(self) -> "Memory":
-        self.peak, self.done = 0, threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        self.thread.join()
-
-    def _watch(self) -> None:
-        while not self.done.wait(0.1):
-            self.peak = max(self.peak, sum(map(self._pss, self._tree(os.getpid()))))
-
-    def _tree(self, process: int) -> list[int]:
-        try:
-            children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-        except OSError:
-            children = []
-        return [process, *(below for child in children for below in self._tree(int(child)))]
-
-    def _pss(self, process: int) -> int:
-        try:
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            return 0
-        return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
+def sliced(path: Path, size: int, folder: Path) -> Path:
+    """The first documents of a text, about `size` bytes; the text itself if it is no larger."""
+    if path.stat().st_size <= size:
+        return path
+    part = folder / f"{path.stem}-first-{size}.txt"
+    if not part.exists():
+        with path.open("rb") as file:
+            data = file.read(size)
+        part.write_bytes(data[: data.rfind(EOT.encode()) + len(EOT)])
+    return part
 
 
-def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Run one measurement in a new process."""
-    command = [sys.executable, __file__, "--job", json.dumps(job)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise SystemExit(f"{job['peer']} failed to {job['task']} {job['path']}:\n{result.stderr[-2000:]}")
-    return dict(json.loads(result.stdout.splitlines()[-1]))
-
-
-def zipf(words: list[str], seed: int) -> Iterator[str]:
-    """Words without end, the r-th as often as 1 / (r + 3)."""
-    import numpy as np
-
-    draw = np.random.default_rng(seed)
-    share = np.cumsum(1 / (np.arange(len(words)) + 3))
-    while True:
-        yield from (words[rank] for rank in np.searchsorted(share, draw.random(10_000) * share[-1]).tolist())
-
-
-def stories(path: Path, size: int) -> None:
-    """Template stories with a Zipf tail of invented words: few distinct words, as in TinyStories. Seeded."""
-    draw = random.Random(0)
-    parts = ["ba", "ko", "mi", "ru", "ten", "sol", "va", "lin", "dor", "pe", "sha", "wick", "ous", "ing", "er", "ly"]
-    words = sorted(
-        {"".join(draw.choices(parts, k=draw.randint(1, 4))) for _ in range(40_000)}, key=lambda word: (len(word), word)
-    )
-    names = ["Tom", "Lily", "Ben", "Anna", "Max", "Mia", "Sam", "Sue", "Tim", "Amy", "Jack", "Lucy"]
-    templates = [
-        "Once upon a time, there was a {w} {w} named {n}. ",
-        '{n} said, "No, it\'s my {w}!" ',
-        "One day, {n} and {n} went to the {w} to find a {w}. ",
-        "They were very {w} and didn't know what to do.\n",
-        "The {w} was big and {w}, but {n} wasn't scared. ",
-        "{n} was so happy that she hugged the {w}.\n\n",
-        "They played together until it was dark. ",
-    ]
-    pieces = [re.split(r"\{(.)\}", template) for template in templates]
-    rare, named = zipf(words, 0), zipf(names, 1)
-    with path.open("w", encoding="utf-8") as file:
-        written = 0
-        while written < size:
-            story = []
-            for sentence in draw.choices(pieces, k=draw.randint(8, 20)):
-                story += [{"w": rare, "n": named}[piece].__next__() if i % 2 else piece for i, piece in enumerate(sentence)]
-            written += file.write("".join(story) + f"\n{EOT}\n")
-
-
-def chinese(path: Path, size: int) -> None:
-    """Sentences of Chinese characters, 1 to 3 a word, with a Zipf tail. Seeded."""
-    draw = random.Random(0)
-    words = ["".join(chr(0x4E00 + int(draw.paretovariate(0.7)) % 6000) for _ in range(draw.randint(1, 3))) for _ in range(30_000)]
-    word = zipf(words, 0)
-    with path.open("w", encoding="utf-8") as file:
-        written = 0
-        while written < size:
-            sentences = ["".join(islice(word, draw.randint(4, 16))) + draw.choice("。，！？") for _ in range(50)]
-            written += 3 * file.write("".join(sentences) + f"\n{EOT}\n")
-
-
-def code(path: Path, size: int) -> None:
-    """Python's own standard library, over and over."""
-    files = sorted(Path(os.__file__).parent.rglob("*.py"))
-    with path.open("wb") as out:
-        for file in cycle(files):
-            if out.tell() >= size:
-                break
-            out.write(file.read_bytes() + f"\n{EOT}\n".encode())
-
-
-def texts(arguments: argparse.Namespace) -> dict[str, Path]:
-    """The texts to measure on, made on the spot where they are not given."""
-    found = {name: Path(path) for name, _, path in (text.partition("=") for text in arguments.text)}
-    arguments.data.mkdir(parents=True, exist_ok=True)
-    for make in (stories, chinese, code):
-        path = arguments.data / f"{make.__name__}-{arguments.megabytes}.txt"
-        if not path.exists():
-            make(path, arguments.megabytes * 1_000_000)
-        found.setdefault(make.__name__, path)
-    return found
+def plan(arguments: argparse.Namespace) -> list[Job]:
+    """All measurements of a round. Peers that would take minutes encode the beginning of a text only."""
+    texts = make_texts(arguments.data, arguments.megabytes)
+    texts |= {name: Path(path) for name, _, path in (text.partition("=") for text in arguments.text)}
+    tokenizer = arguments.tokenizer or default_tokenizer(arguments.data, texts["stories"])
+    every = len(os.sched_getaffinity(0))
+    jobs = []
+    for task in arguments.tasks:
+        for name in arguments.only or texts:
+            for cores in arguments.cores or ([every] if task == "train" else sorted({1, every})):
+                for peer in filter(available, arguments.peers):
+                    size = SLICES.get(peer, 1 << 60) * cores if task == "encode" else 1 << 60
+                    path = sliced(texts[name], size, arguments.data)
+                    job = {"task": task, "text": name, "path": str(path), "cores": cores, "peer": peer}
+                    job |= {"vocab_size": VOCABULARIES.get(name, 32_000), "tokenizer": str(tokenizer)}
+                    if f"{task}_{peer}" in globals():
+                        jobs.append(job)
+    return jobs
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--megabytes", type=int, default=100)
-    parser.add_argument("--text", action="append", default=[], metavar="NAME=FILE", help="another text to measure on")
+    parser.add_argument("--megabytes", type=int, default=100, help="size of the texts; the stories are twice as long")
+    parser.add_argument("--text", action="append", default=[], metavar="NAME=FILE", help="another text, or another of a name")
     parser.add_argument("--only", nargs="*", help="names of the texts to measure on")
     parser.add_argument("--tasks", nargs="*", default=["train", "encode"])
     parser.add_argument("--peers", nargs="*", default=list(PEERS))
-    parser.add_argument("--vocab-size", type=int, default=32_000)
-    parser.add_argument("--tokenizer", type=Path, help="the tokenizer to encode with; default: one trained on the stories")
-    parser.add_argument("--cores", type=int, nargs="*", default=[len(os.sched_getaffinity(0))])
+    parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer to encode with; default: GPT-2's, or of stories")
+    parser.add_argument("--cores", type=int, nargs="*", help="default: all to train, one and all to encode")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "stagecraft-benchmark")
+    parser.add_argument("--out", type=Path, help="also write the table to this file, after each round")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.job:
         print(json.dumps(work(json.loads(arguments.job))))
         return
-    found = texts(arguments)
-    tokenizer = arguments.tokenizer or default_tokenizer(arguments.data, found["stories"])
-    peers = [peer for peer in arguments.peers if available(peer)]
-    jobs = [
-        {"task": task, "text": name, "path": str(path), "cores": cores, "peer": peer}
-        | {"vocab_size": arguments.vocab_size, "tokenizer": str(tokenizer)}
-        for task in arguments.tasks
-        for name, path in found.items()
-        if not arguments.only or name in arguments.only
-        for cores in arguments.cores
-        for peer in peers
-        if f"{task}_{peer}" in globals()
-    ]
+    jobs = plan(arguments)
+    ours = {reference_key(job): job | {"peer": "stagecraft"} for job in jobs}
+    references = {key: measure(__file__, job)["result"] for key, job in ours.items()}
     measured: list[list[dict[str, Any]]] = [[] for _ in jobs]
     for round_number in range(arguments.rounds):
         for job, results in zip(jobs, measured, strict=True):
-            results.append(measure(job))
-            shown = f"{job['task']} {job['text']} {job['peer']}: {results[-1]['seconds']:.2f} s"
+            results.append(measure(__file__, job))
+            shown = f"{job['task']} {job['text']} {job['cores']} {job['peer']}: {results[-1]['seconds']:.2f} s"
             print(f"round {round_number + 1}: {shown}", file=sys.stderr)
-    print(table(jobs, measured))
+        if arguments.out:
+            arguments.out.write_text(table(jobs, measured, references))
+    print(table(jobs, measured, references))
 
 
+def reference_key(job: Job) -> tuple[str, str]:
+    """Jobs with the same key should come to the same result."""
+    return job["task"], job["path"]
+
+
+@cache
 def available(peer: str) -> bool:
     if peer == "stagecraft" or importlib.util.find_spec(peer):
         return True
@@ -339,42 +265,43 @@ def available(peer: str) -> bool:
 
 
 def default_tokenizer(data: Path, text: Path) -> Path:
-    """A tokenizer of 32,000 tokens trained on the stories."""
+    """GPT-2's vocabulary if it lies beside the checkout, else 32,000 tokens trained on a text."""
     from stages.lm.bpe import Tokenizer, train_bpe
     from stages.lm.bpe.files import save_tokenizer
 
-    folder = data / "tokenizer"
+    folder, gpt2 = data / "tokenizer", SHARED / "gpt2"
     if not (folder / "tokenizer.json").exists():
         folder.mkdir(exist_ok=True)
-        save_tokenizer(folder, Tokenizer(*train_bpe(text, 32_000, [EOT]), [EOT]))
+        if gpt2.is_dir():
+            save_tokenizer(folder, Tokenizer.from_files(gpt2 / "vocab.json", gpt2 / "merges.txt", [EOT]))
+        else:
+            save_tokenizer(folder, Tokenizer(*train_bpe(text, 32_000, [EOT]), [EOT]))
     return folder
 
 
-def table(jobs: list[dict[str, Any]], measured: list[list[dict[str, Any]]]) -> str:
-    """The results as Markdown."""
+def table(jobs: list[Job], measured: list[list[dict[str, Any]]], references: dict[tuple[str, str], Any]) -> str:
+    """The results as Markdown. Ratios are of megabytes per second, for the texts of slow peers are shorter."""
     lines = [
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{len(measured[0])} rounds",
+        machine(len(measured[-1])),
         "",
         "| task | text | MB | cores | library | seconds (least – greatest) | MB/s | ours is faster by | memory, MB | output |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    ours: dict[Any, tuple[float, Any]] = {}
+    speeds = {}
     for job, results in zip(jobs, measured, strict=True):
         seconds = [result["seconds"] for result in results]
-        median, key = statistics.median(seconds), (job["task"], job["text"], job["cores"])
+        size, median = Path(job["path"]).stat().st_size / 1e6, statistics.median(seconds)
+        key = job["task"], job["text"], job["cores"]
         if job["peer"] == "stagecraft":
-            ours[key] = median, results[0]["result"]
-        base, reference = ours.get(key, (median, results[0]["result"]))
-        size = Path(job["path"]).stat().st_size / 1e6
+            speeds[key] = size / median
         memory = statistics.median(result["memory"] for result in results) / 1e6
         lines.append(
             f"| {job['task']} | {job['text']} | {size:.0f} | {job['cores']} | {job['peer']} "
-            f"| {median:.2f} ({min(seconds):.2f} – {max(seconds):.2f}) | {size / median:.1f} | {median / base:.2f}× "
-            f"| {memory:.0f} "
-            f"| {agreement(reference, results[0]['result'])} |"
+            f"| {spread(seconds)} | {size / median:.1f} "
+            f"| {speeds.get(key, size / median) / (size / median):.2f}× | {memory:.0f} "
+            f"| {agreement(references[reference_key(job)], results[0]['result'])} |"
         )
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def agreement(ours: Any, theirs: Any) -> str:

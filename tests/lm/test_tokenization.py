@@ -12,10 +12,14 @@ import pytest
 from stages.lm import tokenization
 from stages.lm.bpe.documents import Documents
 from stages.lm.bpe.files import load_tokenizer, save_tokenizer
-from stages.lm.bpe.tokenizer import AllowedSpecial, Tokenizer
+from stages.lm.bpe.interface import AllowedSpecial
+from stages.lm.bpe.pretokenization import WORDS
+from stages.lm.bpe.tokenizer import Tokenizer
 from stages.lm.bpe.training import learn_merges
 from stages.lm.errors import UserError
-from stages.lm.tokenization import TokenizeSettings, write_split
+from stages.lm.tokenization import TokenizeSettings, write_file, write_split
+from stages.lm.tokenizers.files import write_tokenizer
+from stages.lm.tokenizers.symbols import SymbolTokenizer
 from stages.lm.tokens import TokenArray
 
 EOT = "<|endoftext|>"
@@ -48,11 +52,15 @@ def test_each_document_ends_with_its_end_of_text(tmp_path: Path, tokenizer_folde
     assert array.document(1).tolist() == [256]
     assert array.document(3).tolist() == [257, 0xC3, 0xA9, 13, 10, 10, 256]  # <|sep|> is one id
     assert np.count_nonzero(np.asarray(array.ids) == 256) == len(DOCUMENTS)  # a document's own text never ends it
-    assert counts == {"tokens": len(array.ids), "documents": 5, "bytes": 61, "bytes_per_token": 61 / (len(array.ids) - 5)}
+    tokens = len(array.ids)
+    lossless = {"unknown": None, "spelled": None}
+    assert counts == {"tokens": tokens, "documents": 5, "bytes": 61, "bytes_per_token": 61 / (tokens - 5), **lossless}
+    assert array.spelled is None
 
 
 def test_an_empty_split(tmp_path: Path, tokenizer_folder: Path) -> None:
-    assert encode([], tmp_path, tokenizer_folder) == {"tokens": 0, "documents": 0, "bytes": 0, "bytes_per_token": None}
+    counts = encode([], tmp_path, tokenizer_folder)
+    assert (counts["tokens"], counts["documents"], counts["bytes"], counts["bytes_per_token"]) == (0, 0, 0, None)
     array = TokenArray.open(tmp_path, "train")
     assert (len(array), len(array.ids), array.offsets.tolist()) == (0, 0, [0])
 
@@ -64,6 +72,25 @@ def test_a_large_vocabulary_needs_wider_ids(tmp_path: Path) -> None:
     array = TokenArray.open(tmp_path, "train")
     assert array.ids.dtype == np.uint32
     assert array.ids.tolist() == [97, 70_000]
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", r"\w+|\W"])
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("repeats", [1, pytest.param(30_000, marks=pytest.mark.slow)])
+def test_a_file_as_one_array(tmp_path: Path, pattern: str, workers: int, repeats: int) -> None:
+    """Small or large, with a compiled pattern or another: the ids of the whole."""
+    trained = learn_merges({b"the": 3, b" cat": 2, b" sat": 1}, 262, [EOT])
+    tokenizer = Tokenizer(*trained, [EOT], pattern)
+    text = f"the cat sat {EOT}\r\n an é🙂 the\n".encode() + b"\xff cat"
+    file, out = tmp_path / "text.txt", tmp_path / "ids.npy"
+    file.write_bytes(text * repeats)
+    assert tokenization.write_file(file, out, tokenizer, workers) == len(np.load(out))
+    assert np.load(out).tolist() == tokenizer.encode_bytes(text * repeats)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing\.txt: no such file"):
+        tokenization.write_file(tmp_path / "nothing.txt", tmp_path / "ids.npy", Tokenizer({}, []))
 
 
 class Lossy(Tokenizer):
@@ -82,6 +109,34 @@ def test_a_lossy_tokenizer_is_refused(tmp_path: Path, tokenizer_folder: Path, mo
         encode(["The cat"], tmp_path, tokenizer_folder)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("text", ["", "the cat", f"the\r\n\r\ncat{EOT}{EOT} the the<|sep|>", "the theory 🙂 " * 3000 + "\n"])
+def test_a_file_has_the_ids_of_its_text(tmp_path: Path, tokenizer_folder: Path, text: str, workers: int) -> None:
+    (tmp_path / "text.txt").write_bytes(text.encode())
+    tokenizer = load_tokenizer(tokenizer_folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stages.lm.bpe.chunks.CHUNK_BYTES", 1000)
+        length = write_file(tmp_path / "text.txt", tmp_path / "ids.npy", tokenizer, workers)
+    ids = np.load(tmp_path / "ids.npy")
+    assert ids.dtype == np.uint16
+    assert ids.tolist() == tokenizer.encode(text)
+    assert length == len(ids)
+
+
+def test_unknown_words_are_counted_and_spelled(tmp_path: Path) -> None:
+    """The bytes that no token stands for, and an end mark for each unknown word; documents without one must come back whole."""
+    write_tokenizer(tmp_path, SymbolTokenizer(["the", " ", "cat"], [EOT], WORDS))
+    counts = encode(["the cat", "", "the 🙂 theory", "cat\n"], tmp_path, tmp_path)
+    array = TokenArray.open(tmp_path, "train")
+    assert array.document(2).tolist() == [2, 3, 1, 3, 1, 0]
+    assert array.spelled is not None
+    assert array.spelled.tolist() == [0, 0, (4 + 1) + (6 + 1), 1 + 1]
+    assert (counts["unknown"], counts["spelled"]) == (3, 14)
+    (tmp_path / "none").mkdir()
+    encode([], tmp_path / "none", tmp_path)
+    assert (tmp_path / "none" / "train.spelled.npy").exists()
+
+
 @pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(tmp_path: Path, tokenizer_folder: Path) -> None:
     documents = [f"the {i} theories of {DOCUMENTS[i % 5]}" * (i % 7) for i in range(60_000)]
@@ -97,7 +152,9 @@ import resource, sys
 from pathlib import Path
 import pyarrow as pa
 from stages.lm.bpe.documents import Documents
-from stages.lm.tokenization import TokenizeSettings, write_split
+from stages.lm.tokenization import TokenizeSettings, write_file, write_split
+from stages.lm.tokenizers.files import write_tokenizer
+from stages.lm.tokenizers.symbols import SymbolTokenizer
 column = pa.array(["the cat sat on the theory " * 40] * 2_000, pa.large_string())
 batches = (Documents.of_column(column) for _ in range(int(sys.argv[1])))
 write_split(batches, Path(sys.argv[3]), "train", Path(sys.argv[2]), TokenizeSettings())

@@ -6,7 +6,7 @@ from pathlib import Path
 from stages.lm.bpe.pretokenization import safe_cut
 from stages.lm.errors import UserError
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = CHUNK_CHARACTERS = 1 << 20
 COMPILED_BYTES = 1 << 20
 """Inputs of at least this size are worth loading the compiled code for; smaller ones go through plain Python."""
 TAIL = 4096
@@ -30,6 +30,15 @@ def read_chunks(path: Path, special_tokens: Sequence[str]) -> Iterator[bytes]:
             held = data[cut:]
     if held:
         yield held
+
+
+def read_text(path: Path) -> Iterator[str]:
+    """The characters of a file in chunks, cut anywhere; invalid bytes as `surrogateescape` has them. Raises UserError."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; name a text file")
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        while chunk := file.read(CHUNK_CHARACTERS):
+            yield chunk
 
 
 def last_cut(data: bytes, special_tokens: Sequence[bytes]) -> int:

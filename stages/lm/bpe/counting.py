@@ -6,11 +6,10 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from stages.lm.bpe.chunks import CHUNK_CHARACTERS, read_text
 from stages.lm.bpe.parallel import ordered_map
 from stages.lm.bpe.pretokenization import compile_pattern, find_words, special_pattern, split_specials, stream_pieces
-from stages.lm.errors import UserError
 
-CHUNK_CHARACTERS = 1 << 20
 PARALLEL_BYTES = 8 << 20
 """Below this size starting processes takes longer than counting in one."""
 
@@ -20,10 +19,8 @@ def count_file(path: Path, special_tokens: Sequence[str], pattern: str, processe
 
     Bytes that are not valid UTF-8 are kept as they are and count as characters that are neither letters, digits nor spaces.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; name a text file to train on")
-    pieces = stream_pieces(_read(path), special_tokens, pattern)
-    if path.stat().st_size < PARALLEL_BYTES:
+    pieces = stream_pieces(read_text(path), special_tokens, pattern)
+    if path.is_file() and path.stat().st_size < PARALLEL_BYTES:
         processes = 1
     return _count(([piece] for piece in pieces), special_tokens, pattern, processes)
 
@@ -52,12 +49,6 @@ def count_batch(texts: list[str], special_tokens: tuple[str, ...], pattern: str)
     compiled, specials = compile_pattern(pattern), special_pattern(frozenset(special_tokens))
     segments = chain.from_iterable(split_specials(text, specials)[::2] for text in texts)
     return Counter(chain.from_iterable(find_words(compiled, segment) for segment in segments))
-
-
-def _read(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        while chunk := file.read(CHUNK_CHARACTERS):
-            yield chunk
 
 
 def _batches(documents: Iterable[str]) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.bpe.merging import merge_symbols
 from stages.lm.bpe.pretokenization import PATTERNS
 from stages.lm.bpe.tokenizer import Tokenizer
@@ -61,7 +62,7 @@ def write_gpt2(vocab_file: FilePath, merges_file: FilePath, tokenizer: Tokenizer
 
 def read_gpt2(vocab_file: FilePath, merges_file: FilePath, special_tokens: Sequence[str]) -> tuple[Vocabulary, Merges]:
     """Read `vocab.json`, where `special_tokens` are written as they are, and `merges.txt`, with or without its header line."""
-    vocab = _vocab_bytes(_read_json(vocab_file), special_tokens, vocab_file)
+    vocab = _vocab_bytes(read_json(vocab_file), special_tokens, vocab_file)
     lines = _read(merges_file).split("\n")
     first = 1 if lines[0].startswith("#version") else 0
     return vocab, _merges_bytes([line.split(" ") for line in lines[first:] if line], merges_file)
@@ -72,7 +73,6 @@ def write_huggingface(file: FilePath, tokenizer: Tokenizer) -> None:
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     pattern = PATTERNS.get(tokenizer.pattern, tokenizer.pattern)
     split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     model = {
         "type": "BPE",
         "dropout": None,
@@ -89,7 +89,7 @@ def write_huggingface(file: FilePath, tokenizer: Tokenizer) -> None:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": index, "content": token, **flags} for token, index in tokenizer.special_tokens.items()],
+        "added_tokens": added_tokens(tokenizer),
         "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
         "post_processor": None,
@@ -99,9 +99,15 @@ def write_huggingface(file: FilePath, tokenizer: Tokenizer) -> None:
     Path(file).write_text(_json(content), encoding="utf-8")
 
 
+def added_tokens(tokenizer: TextTokenizer) -> list[dict[str, Any]]:
+    """The special tokens as a tokenizer.json lists them."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return [{"id": index, "content": token, **flags} for token, index in tokenizer.special_tokens.items()]
+
+
 def read_huggingface(file: FilePath) -> Tokenizer:
     """Read a byte-level BPE `tokenizer.json`, of this project or another. Raises UserError where it is of another kind."""
-    content = _read_json(file)
+    content = read_json(file)
     try:
         model = content["model"]
         if model["type"] != "BPE" or content["decoder"]["type"] != "ByteLevel" or content["normalizer"]:
@@ -189,7 +195,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
-def _read_json(file: FilePath) -> Any:
+def read_json(file: FilePath) -> Any:
+    """The content of a JSON file. Raises UserError where it is none."""
     try:
         return json.loads(_read(file))
     except ValueError as error:

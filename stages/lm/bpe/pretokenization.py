@@ -23,10 +23,14 @@ PATTERNS = {
     r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
 
-# Between a letter and a space before a letter, between a letter and punctuation other than the apostrophe (contractions), and
-# after a single newline before a letter or digit, each pattern above ends a word whatever stands further left or right.
-# (?r) searches backwards: the first match is the last one in the text.
-_SAFE_CUT = regex.compile(r"(?r)(?<=\p{L})(?= \p{L}|(?!')\p{P})|(?<=\S\n)(?=[\p{L}\p{N}])")
+WORDS, CHARACTERS = r"\w+|.", r"[\s\S]"
+"""The words and the characters of a text, for tokenizers that don't learn merges."""
+_CUT_SAFELY = {*PATTERNS, *PATTERNS.values(), WORDS, CHARACTERS}
+
+# Between a letter and a space before a letter, between a letter and punctuation other than the apostrophe (contractions) and
+# connectors (`_` belongs to words), and after a single newline before a letter or digit, each pattern above ends a word whatever
+# stands further left or right. (?r) searches backwards: the first match is the last one in the text.
+_SAFE_CUT = regex.compile(r"(?r)(?<=\p{L})(?= \p{L}|(?!['\p{Pc}])\p{P})|(?<=\S\n)(?=[\p{L}\p{N}])")
 
 
 @cache
@@ -79,7 +83,7 @@ def stream_pieces(chunks: Iterable[str], special_tokens: Sequence[str], pattern:
         if size <= enough:
             continue
         text = "".join(held)
-        cut = _last_cut(text, specials, len(text) - longest + 1, pattern in PATTERNS)
+        cut = _last_cut(text, specials, len(text) - longest + 1, pattern in _CUT_SAFELY)
         if cut:
             yield text[:cut]
         held, size = [text[cut:]], len(text) - cut

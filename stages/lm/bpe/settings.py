@@ -1,4 +1,4 @@
-"""What determines a tokenizer."""
+"""What determines a byte-pair tokenizer."""
 
 from typing import Literal, Self
 
@@ -10,11 +10,10 @@ from stages.lm.errors import UserError
 from stages.lm.settings import Settings
 
 
-class TokenizerSettings(Settings):
-    """A tokenizer and how it is trained."""
+class BpeSettings(Settings):
+    """Byte-pair encoding: pairs merged by frequency, up from the 256 bytes. Loses nothing."""
 
     kind: Literal["bpe"] = "bpe"
-    """The unit of the vocabulary: byte pairs merged by frequency."""
 
     vocab_size: int = Field(gt=0)
     """Number of tokens: the 256 bytes, the special tokens and the learned merges together."""

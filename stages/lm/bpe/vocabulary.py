@@ -14,13 +14,18 @@ def initial_vocabulary(special_tokens: Sequence[str]) -> Vocabulary:
     return dict(enumerate(tokens))
 
 
-def check_size(vocab_size: int, special_tokens: Sequence[str]) -> None:
-    """Raises UserError where the special tokens are ambiguous or a vocabulary of `vocab_size` has no room for the basics."""
+def check_specials(special_tokens: Sequence[str]) -> None:
+    """Raises UserError where the special tokens are ambiguous."""
     for token in special_tokens:
         if len(token.encode()) < 2:
             raise UserError(f"special token {token!r}: needs at least two bytes, a single byte is a token already")
     if len(set(special_tokens)) < len(special_tokens):
         raise UserError(f"special tokens {list(special_tokens)}: one of them appears twice; name each once")
+
+
+def check_size(vocab_size: int, special_tokens: Sequence[str]) -> None:
+    """Raises UserError where the special tokens are ambiguous or a vocabulary of `vocab_size` has no room for the basics."""
+    check_specials(special_tokens)
     least = 256 + len(special_tokens)
     if vocab_size < least:
         raise UserError(

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -72,7 +73,10 @@ def real_texts(shared_data: Path) -> list[str]:
     with gzip.open(shared_data / "captions" / "test_2016_flickr.de.gz", "rt", encoding="utf-8") as file:
         german = file.read()
     source = Path(tokenizers.__file__).read_text() + Path(json.__file__).read_text()
-    return [(shared_data / "wikitext2" / "part2.txt").read_text(encoding="utf-8")[:300_000], german, source]
+    emoji = "👩‍👩‍👧‍👦👍🏽🇩🇪🏴󠁧󠁢󠁥󠁮󠁧󠁿❤️‍🔥1️⃣" * 50
+    noise = random.Random(0).randbytes(20_000)
+    made = [emoji, noise.decode("utf-8", "replace"), noise.decode("latin-1")]
+    return [*made, (shared_data / "wikitext2" / "part2.txt").read_text(encoding="utf-8")[:300_000], german, source]
 
 
 def test_gpt2s_published_files(gpt2: Tokenizer, shared_data: Path, tmp_path: Path, many_scripts: str) -> None:

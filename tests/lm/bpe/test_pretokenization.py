@@ -6,7 +6,16 @@ import regex
 from hypothesis import example, given
 from tiktoken_ext import openai_public
 
-from stages.lm.bpe.pretokenization import PATTERNS, compile_pattern, find_words, special_pattern, split_specials, stream_pieces
+from stages.lm.bpe.pretokenization import (
+    CHARACTERS,
+    PATTERNS,
+    WORDS,
+    compile_pattern,
+    find_words,
+    special_pattern,
+    split_specials,
+    stream_pieces,
+)
 from stages.lm.errors import UserError
 
 TRICKY = st.text(st.sampled_from(list("aAbZé中文ǅʰ'’sStldmrevLVE12٣½ \n\r\t\u00a0\u0301\u200d.,!_/-<|>🙂ſ")), max_size=40)
@@ -55,11 +64,12 @@ def test_the_longest_special_token_wins() -> None:
     assert split_specials("x|y", special_pattern(frozenset())) == ["x|y"]
 
 
-@pytest.mark.parametrize("pattern", [*PATTERNS, r"\S+|\s+", r"[^.]*\."])
+@pytest.mark.parametrize("pattern", [*PATTERNS, WORDS, CHARACTERS, r"\S+|\s+", r"[^.]*\."])
 @given(chunks=st.lists(TRICKY | st.sampled_from(["<|a|>", "<|a", "|>", "\n\n", "a b", "<|a|><|a|>"]), max_size=12))
 @example(chunks=["x\n", "\n", "\ny"])
 @example(chunks=["it'l", "l do"])
 @example(chunks=["<|a|>", "<|a|>"])
+@example(chunks=["snake", "_case", "‿", "x ", "y"])
 def test_pieces_of_a_stream_have_the_words_of_the_whole(pattern: str, chunks: list[str]) -> None:
     special_tokens = ["<|a|>", "<|a|><|a|>", " b"]
     specials = special_pattern(frozenset(special_tokens))
@@ -74,6 +84,7 @@ def test_pieces_of_a_stream_have_the_words_of_the_whole(pattern: str, chunks: li
     assert [token for piece in pieces for token in tokens(piece)] == tokens("".join(chunks))
 
 
-def test_streams_are_cut_and_not_held_back() -> None:
-    pieces = list(stream_pieces(iter(["once upon a time, "] * 1000), ["<|endoftext|>"], "gpt2"))
+@pytest.mark.parametrize("pattern", ["gpt2", WORDS, CHARACTERS])
+def test_streams_are_cut_and_not_held_back(pattern: str) -> None:
+    pieces = list(stream_pieces(iter(["once upon a time, "] * 1000), ["<|endoftext|>"], pattern))
     assert max(map(len, pieces)) < 100

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from stages.lm.bpe.settings import TokenizerSettings
+from stages.lm.bpe.settings import BpeSettings
 from stages.lm.errors import UserError
 from stages.lm.settings import parse
 
 
 def test_defaults() -> None:
-    settings = parse(TokenizerSettings, {"vocab_size": 1024}, "tokenizers.bpe")
+    settings = parse(BpeSettings, {"vocab_size": 1024}, "tokenizers.bpe")
     assert settings.resolved() == {"kind": "bpe", "vocab_size": 1024, "special_tokens": ["<|endoftext|>"], "pattern": "gpt2"}
 
 
@@ -26,4 +26,4 @@ def test_defaults() -> None:
 )
 def test_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        parse(TokenizerSettings, settings, "tokenizers.bpe")
+        parse(BpeSettings, settings, "tokenizers.bpe")

@@ -1,6 +1,7 @@
 """Encoding and decoding: worked examples, the naive encoder, the published libraries, and streams."""
 
 import itertools
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -81,6 +82,24 @@ def test_equal_to_tiktoken(small: Tokenizer, text: str, pattern: str) -> None:
     assert tokenizer.encode(text + EOT, ()) == theirs.encode(text + EOT, disallowed_special=())
 
 
+SEVERAL = {"<|a|>": 1000, "<|b|>": 1001, "b c": 1002, "\r\n": 1003}
+
+
+@given(
+    parts=st.lists(st.sampled_from([*SEVERAL, "<|", "|>", "a", " ", "b", "c", "\n"]) | st.text(max_size=3), max_size=12),
+    allowed=st.sets(st.sampled_from([*SEVERAL])),
+)
+def test_allowed_special_as_tiktoken_means_it(parts: list[str], allowed: set[str]) -> None:
+    """Those named become their ids, all others are ordinary text, wherever they stand; `all` allows all."""
+    tokenizer = Tokenizer(BYTES | {index: token.encode() for token, index in SEVERAL.items()}, [], list(SEVERAL))
+    ranks = {token: index for index, token in BYTES.items()}
+    theirs = tiktoken.Encoding("bytes", pat_str=PATTERNS["gpt2"], mergeable_ranks=ranks, special_tokens=SEVERAL)
+    text = "".join(parts)
+    assert tokenizer.encode(text, allowed) == theirs.encode(text, allowed_special=allowed, disallowed_special=())
+    assert tokenizer.encode(text) == theirs.encode(text, allowed_special="all")
+    assert tokenizer.encode(text, {*allowed, "<|unheard of|>"}) == tokenizer.encode(text, allowed)
+
+
 def test_special_tokens(small: Tokenizer) -> None:
     both, one = small.special_tokens[EOT + EOT], small.special_tokens[EOT]
     assert small.encode(EOT * 3) == [both, one]
@@ -136,6 +155,25 @@ def test_a_stream_by_lines_and_by_characters(gpt2: Tokenizer, many_scripts: str)
 def test_a_stream_is_lazy(small: Tokenizer) -> None:
     endless = small.encode_iterable(itertools.repeat("once upon a time "))
     assert small.decode(itertools.islice(endless, 1000)).startswith("once upon a time once upon")
+
+
+class Counting(dict[tuple[int, int], tuple[int, int]]):
+    """Merges that count how often they are looked up."""
+
+    lookups = 0
+
+    def get(self, pair: tuple[int, int], default: Any = None) -> Any:
+        self.lookups += 1
+        return super().get(pair, default)
+
+
+@pytest.mark.parametrize("length", [1_000, 50_000])
+def test_long_words_cost_a_bounded_number_of_lookups(length: int) -> None:
+    """n at the start, one for each entry of the heap and two for each merge: at most 6 n, where rescanning takes n squared."""
+    merges = Counting({(97, 97): (0, 256), (256, 256): (1, 257), (98, 257): (2, 258)})
+    word = [97, 97, 97, 97, 98] * (length // 5)
+    assert merge_symbols(word, merges) == [257, *[258] * (length // 5 - 1), 98]
+    assert length <= merges.lookups <= 6 * length
 
 
 @pytest.mark.slow

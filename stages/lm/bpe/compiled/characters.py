@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import regex
-from numba import njit
 
+from stages.lm.bpe.compiled.compiler import compiled
 from stages.lm.bpe.compiled.memory import load8
 
 LETTER, NUMBER, SPACE, OTHER, UPPER, LOWER = 1, 2, 4, 8, 16, 32
@@ -37,7 +37,7 @@ def kinds() -> npt.NDArray[np.uint8]:
     return table
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def code_point(position, end):  # type: ignore[no-untyped-def]
     """The character at an address and its length in bytes.
 
@@ -63,7 +63,7 @@ def code_point(position, end):  # type: ignore[no-untyped-def]
     return 0xDC00 + first, 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def kind_at(position, end, table):  # type: ignore[no-untyped-def]
     """The kind of the character at an address, and its length in bytes."""
     character, length = code_point(position, end)

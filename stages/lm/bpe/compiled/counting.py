@@ -7,16 +7,16 @@
 A table that is full says how far it came, and the caller gives it more room and goes on from there.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from stages.lm.bpe.compiled.encoding import KEY_BYTES
-from stages.lm.bpe.compiled.memory import PADDING, load8, load64, store8, store64
-from stages.lm.bpe.compiled.special import SpecialTokens, next_special, same_bytes
-from stages.lm.bpe.compiled.words import word_end
+from stages.lm.bpe.compiled.blocks import BATCH, BLOCK, word_ends
+from stages.lm.bpe.compiled.compiler import compiled
+from stages.lm.bpe.compiled.memory import PADDING, copy, load64, prefetch, same_bytes, store64
+from stages.lm.bpe.compiled.special import SpecialTokens, next_special
+from stages.lm.bpe.compiled.wordcache import KEY_BYTES, TASK
 from stages.lm.bpe.documents import Documents
 
 ENTRY = 32
@@ -31,6 +31,21 @@ _ONE = np.uint64(1)
 Array = npt.NDArray[Any]
 
 
+class Table(NamedTuple):
+    """Addresses of the entries, of which there are `mask + 1`, and of the arena."""
+
+    entries: int
+    mask: int
+    arena: int
+
+
+class Batch(NamedTuple):
+    """Addresses of scratch memory for a batch of words: where they end, and their keys and places."""
+
+    ends: int
+    tasks: int
+
+
 class WordTable:
     """The words met so far and how often each occurred. For one thread at a time."""
 
@@ -40,6 +55,9 @@ class WordTable:
         # Taken entries, taken bytes of the arena; and of the text being counted the document and the position in it.
         self.state: Array = np.zeros(4, np.int64)
         self._text: Array = np.zeros(PADDING, np.uint8)
+        self._ends: Array = np.zeros(BATCH + BLOCK, np.int64)
+        self._tasks: Array = np.zeros(TASK * (BATCH + BLOCK), np.uint8)
+        self._batch = Batch(self._ends.ctypes.data, self._tasks.ctypes.data)
 
     def __len__(self) -> int:
         return int(self.state[0])
@@ -53,7 +71,7 @@ class WordTable:
         offsets = documents.offsets - documents.offsets[0]
         self.state[2:] = 0
         addresses = kinds.ctypes.data, special.tables, self._text.ctypes.data
-        while not count_words(self.entries, self.arena, self.state, pattern, *addresses, offsets):
+        while not count_words(self.entries, self.arena, self.state, self._batch, pattern, *addresses, offsets):
             self._make_room()
 
     def add_table(self, other: "WordTable") -> None:
@@ -73,9 +91,9 @@ class WordTable:
         return self.arena, taken[:, 3].astype(np.int64), lengths, taken[:, 2].astype(np.int64)
 
     def _make_room(self) -> None:
-        """Double what is full."""
+        """Double what may be full: a batch may have as many new words as bytes."""
         entries, arena = self.entries, self.arena
-        if 2 * self.state[0] >= len(entries):
+        if 2 * (self.state[0] + BATCH + BLOCK) > len(entries):
             self.entries = np.zeros((2 * len(entries), 4), np.uint64)
             rehash(entries, self.entries)
         else:
@@ -83,10 +101,10 @@ class WordTable:
             self.arena[: len(arena)] = arena
 
 
-@njit(nogil=True, cache=True)
-def count_words(entries, arena, state, pattern, kinds, special, text, offsets):  # type: ignore[no-untyped-def]
+@compiled
+def count_words(entries, arena, state, batch, pattern, kinds, special, text, offsets):  # type: ignore[no-untyped-def]
     """Count words from where `state` stands; False when the table or the arena is full before the last document's end."""
-    table, mask, words = entries.ctypes.data, len(entries) - 1, arena.ctypes.data
+    table = Table(entries.ctypes.data, len(entries) - 1, arena.ctypes.data)
     most, room = len(entries) // 2, len(arena) - PADDING
     number, filled = state[0], state[1]
     position = text + state[3]
@@ -95,60 +113,102 @@ def count_words(entries, arena, state, pattern, kinds, special, text, offsets): 
         while position < end:
             stop, length, _ = next_special(special, position, end)
             while position < stop:
-                after = word_end(pattern, position, stop, kinds)
-                if number >= most or filled + (after - position) > room:
+                words = word_ends(pattern, position, stop, kinds, batch.ends)
+                after = np.int64(load64(batch.ends + 8 * (words - 1)))
+                if number + words > most or filled + after - position > room:
                     state[0], state[1], state[2], state[3] = number, filled, document, position - text
                     return False
-                if add(table, mask, words, filled, position, after - position, 1):
-                    number += 1
-                    filled += after - position
+                fetch(table, batch, position, words)
+                number, filled = count_batch(table, batch, position, words, number, filled)
                 position = after
             position = stop + length
     state[0], state[1] = number, filled
     return True
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def fetch(table, batch, position, words):  # type: ignore[no-untyped-def]
+    """Note the keys and places of a batch of words, and have the places fetched."""
+    task = batch.tasks
+    for i in range(words):
+        after = np.int64(load64(batch.ends + 8 * i))
+        low, high = key_of(position, after - position)
+        place = place_of(table, low, high)
+        prefetch(place)
+        store64(task, low)
+        store64(task + 8, high)
+        store64(task + 16, np.uint64(place))
+        task += TASK
+        position = after
+
+
+@compiled
+def count_batch(table, batch, position, words, number, filled):  # type: ignore[no-untyped-def]
+    """Count a batch of words; returns how many entries of the table and bytes of the arena are taken now."""
+    task = batch.tasks
+    for i in range(words):
+        after = np.int64(load64(batch.ends + 8 * i))
+        low, high, place = load64(task), load64(task + 8), np.int64(load64(task + 16))
+        if load64(place) == low and load64(place + 8) == high and high < LONG and load64(place + 16):
+            store64(place + 16, load64(place + 16) + _ONE)
+        elif add(table, place, low, high, position, after - position, _ONE, filled):
+            number += 1
+            filled += after - position
+        task += TASK
+        position = after
+    return number, filled
+
+
+@compiled
 def add_words(entries, arena, state, text, offsets, lengths, counts, done):  # type: ignore[no-untyped-def]
     """Add words with their counts until all are done or the table is full; returns how many are done."""
-    mask = len(entries) - 1
+    table = Table(entries.ctypes.data, len(entries) - 1, arena.ctypes.data)
     while done < len(counts):
-        length = lengths[done]
+        word, length = text + offsets[done], lengths[done]
         if state[0] >= len(entries) // 2 or state[1] + length > len(arena) - PADDING:
             break
-        if add(entries.ctypes.data, mask, arena.ctypes.data, state[1], text + offsets[done], length, counts[done]):
+        low, high = key_of(word, length)
+        if add(table, place_of(table, low, high), low, high, word, length, np.uint64(counts[done]), state[1]):
             state[0] += 1
             state[1] += length
         done += 1
     return done
 
 
-@njit(nogil=True, cache=True)
-def add(table, mask, words, filled, word, length, count):  # type: ignore[no-untyped-def]
+@compiled
+def add(table, place, low, high, word, length, count, filled):  # type: ignore[no-untyped-def]
     """Add to the count of a word; True if it is new, and its bytes now lie in the arena at `filled`."""
-    if length <= KEY_BYTES:
-        low, high = short_key(word, length)
-    else:
-        low, high = hash_of(word, length), LONG | np.uint64(length)
-    slot = table + ENTRY * (np.int64((low ^ high * _FOLD) * _MIX >> np.uint64(20)) & mask)
-    while load64(slot + 16):
-        same_key = load64(slot) == low and load64(slot + 8) == high
-        if same_key and (length <= KEY_BYTES or same_bytes(words + np.int64(load64(slot + 24)), word, length)):
-            store64(slot + 16, load64(slot + 16) + np.uint64(count))
+    while load64(place + 16):
+        same_key = load64(place) == low and load64(place + 8) == high
+        if same_key and (high < LONG or same_bytes(table.arena + np.int64(load64(place + 24)), word, length)):
+            store64(place + 16, load64(place + 16) + count)
             return False
-        slot += ENTRY
-        if slot > table + ENTRY * mask:
-            slot = table
-    store64(slot, low)
-    store64(slot + 8, high)
-    store64(slot + 16, np.uint64(count))
-    store64(slot + 24, np.uint64(filled))
-    for i in range(length):
-        store8(words + filled + i, load8(word + i))
+        place += ENTRY
+        if place > table.entries + ENTRY * table.mask:
+            place = table.entries
+    store64(place, low)
+    store64(place + 8, high)
+    store64(place + 16, count)
+    store64(place + 24, np.uint64(filled))
+    copy(word, table.arena + filled, length)
     return True
 
 
-@njit(nogil=True, cache=True)
+@compiled
+def place_of(table, low, high):  # type: ignore[no-untyped-def]
+    """The address at which the search for a key begins."""
+    return table.entries + ENTRY * (np.int64((low ^ high * _FOLD) * _MIX >> np.uint64(20)) & table.mask)
+
+
+@compiled
+def key_of(word, length):  # type: ignore[no-untyped-def]
+    """What a word is found by."""
+    if length <= KEY_BYTES:
+        return short_key(word, length)
+    return hash_of(word, length), LONG | np.uint64(length)
+
+
+@compiled
 def short_key(word, length):  # type: ignore[no-untyped-def]
     """Up to 15 bytes and their number."""
     beyond = np.uint64(8 * max(length - 8, 0))
@@ -157,7 +217,7 @@ def short_key(word, length):  # type: ignore[no-untyped-def]
     return low, high | np.uint64(length) << np.uint64(56)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def hash_of(word, length):  # type: ignore[no-untyped-def]
     """A hash of a word of at least 8 bytes."""
     value = np.uint64(length)
@@ -167,7 +227,7 @@ def hash_of(word, length):  # type: ignore[no-untyped-def]
     return (value ^ load64(word + length - 8)) * _FOLD
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def rehash(entries, larger):  # type: ignore[no-untyped-def]
     """Move all entries to a larger table."""
     mask = len(larger) - 1

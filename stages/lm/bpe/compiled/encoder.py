@@ -3,29 +3,29 @@
 import queue
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from stages.lm.bpe.compiled.cache import announce
 from stages.lm.bpe.compiled.characters import kinds
-from stages.lm.bpe.compiled.encoding import LINE, LONG_SLOT, Cache, encode_documents
+from stages.lm.bpe.compiled.encoding import ROOM, encode_documents
 from stages.lm.bpe.compiled.memory import PADDING
-from stages.lm.bpe.compiled.merging import EMPTY, NONE, SCRATCH, Merges, fill_pairs
+from stages.lm.bpe.compiled.merging import Merges
+from stages.lm.bpe.compiled.pairs import NO_RANK, PairTable
 from stages.lm.bpe.compiled.special import SpecialTokens
+from stages.lm.bpe.compiled.wordcache import new_cache
 from stages.lm.bpe.compiled.words import NAMES
-from stages.lm.bpe.tokenizer import Tokenizer, utf8
-
-FRONT_BITS, CACHE_BITS, LONG_BITS = 13, 18, 12
-"""A thread remembers up to 2^19 words (16 MB), of which 2^14 in front (0.5 MB), and 2^12 long ones (1 MB)."""
+from stages.lm.bpe.interface import utf8
+from stages.lm.bpe.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 
 
 def can_encode(tokenizer: Tokenizer) -> bool:
     """Whether the pattern has a compiled twin, and every byte an id."""
-    return tokenizer.pattern in NAMES and len(tokenizer.byte_ids) == 256 and tokenizer.vocab_size < 1 << 26
+    return tokenizer.pattern in NAMES and len(tokenizer.byte_ids) == 256 and len(tokenizer.merges) + 256 < int(NO_RANK)
 
 
 class Encoder:
@@ -33,7 +33,6 @@ class Encoder:
 
     def __init__(self, tokenizer: Tokenizer, special_tokens: Collection[str]) -> None:
         """`special_tokens`: those that become their ids; others are ordinary text."""
-        announce(encode_documents)
         self.dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
         self._arrays: list[Array] = []
         self._pattern = NAMES[tokenizer.pattern]
@@ -67,6 +66,10 @@ class Encoder:
             )
             return space.ids[:total].copy(), counts
 
+    def encode_one(self, text: bytes) -> Array:
+        """The ids of one document."""
+        return self.encode(text, np.array([0, len(text)]))[0]
+
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text."""
         data = [utf8(text) for text in texts]
@@ -90,20 +93,32 @@ class Encoder:
         return int(array.ctypes.data)
 
     def _merge_tables(self, tokenizer: Tokenizer) -> Merges:
-        found = tokenizer.merge_ranks
-        byte_ids = np.array([tokenizer.byte_ids[byte] for byte in range(256)], np.uint32)
-        keys = np.array([left << 32 | right for left, right in found], np.uint64)
-        values = np.array([rank << 38 | merged << 6 for rank, merged in found.values()], np.uint64)
-        bits = max(4, (2 * len(found)).bit_length())
-        byte_pairs = np.full((256, 256), NONE, np.uint64)
-        byte_of = {index: byte for byte, index in tokenizer.byte_ids.items()}
-        for (left, right), value in zip(found, values, strict=True):
-            if left in byte_of and right in byte_of:
-                byte_pairs[byte_of[left], byte_of[right]] = value
-        table = self._keep(np.full(2 << bits, EMPTY, np.uint64))
-        merges = Merges(self._keep(byte_ids), self._keep(byte_pairs), table, 64 - bits, self.dtype.itemsize)
-        fill_pairs(merges, keys, values)
-        return merges
+        pairs = np.fromiter(chain.from_iterable(tokenizer.merge_ranks), np.int64).reshape(-1, 2)
+        ranks, merged = np.fromiter(chain.from_iterable(tokenizer.merge_ranks.values()), np.int64).reshape(-1, 2).T
+        ids = np.full(256 + len(tokenizer.merges), -1)
+        ids[:256] = [tokenizer.byte_ids[byte] for byte in range(256)]
+        ids[256 + ranks] = merged
+        left, origin = symbols_of(pairs[:, 0], ids)
+        right, again = symbols_of(pairs[origin, 1], ids)
+        left, ranks = left[again], ranks[origin][again]
+        byte_ranks, joins = np.full((256, 256), NO_RANK, np.uint32), np.zeros((256, 256), np.uint8)
+        of_bytes = (left < 256) & (right < 256)
+        byte_ranks[left[of_bytes], right[of_bytes]] = ranks[of_bytes]
+        for left_token, right_token in tokenizer.merges:
+            joins[left_token[-1], right_token[0]] = 1
+        self._pairs = PairTable(left, right, ranks)
+        addresses = self._keep(ids.astype(np.uint32)), self._keep(byte_ranks), self._keep(joins)
+        return Merges(*addresses, self._pairs.tables, self.dtype.itemsize)
+
+
+def symbols_of(wanted: Array, ids: Array) -> tuple[Array, Array]:
+    """The symbols of the wanted ids, and which id each of them is of: an id that several merges make has as many symbols."""
+    order = np.argsort(ids, kind="stable")
+    number_of = np.bincount(ids + 1, minlength=int(wanted.max(initial=0)) + 2)
+    begin_of = np.cumsum(number_of) - number_of
+    numbers, begins = number_of[wanted + 1], begin_of[wanted + 1]
+    origin = np.repeat(np.arange(len(wanted)), numbers)
+    return order[np.arange(len(origin)) + np.repeat(begins - (np.cumsum(numbers) - numbers), numbers)], origin
 
 
 class Workspace:
@@ -112,21 +127,11 @@ class Workspace:
     def __init__(self) -> None:
         self.text: Array = np.zeros(PADDING, np.uint8)
         self.ids: Array = np.zeros(0, np.uint16)
-        lengths = np.arange(16)
-        masks = [[(1 << 8 * min(n, 8)) - 1, (1 << 8 * max(n - 8, 0)) - 1] for n in lengths.tolist()]
-        self._arrays: list[Array] = [
-            np.zeros(LINE << FRONT_BITS, np.uint8),
-            np.zeros(LINE << CACHE_BITS, np.uint8),
-            np.zeros(LONG_SLOT << LONG_BITS, np.uint8),
-            np.zeros(SCRATCH, np.uint8),
-            np.array(masks, np.uint64),
-        ]
-        front, lines, long, scratch, key_masks = (array.ctypes.data for array in self._arrays)
-        self.cache = Cache(front, 64 - FRONT_BITS, lines, 64 - CACHE_BITS, long, 64 - LONG_BITS, scratch, key_masks)
+        self.cache, self._arrays = new_cache()
 
     def reserve(self, text_bytes: int, ids: int, dtype: np.dtype[Any]) -> None:
         """Make room for a text and its ids; a slot may be copied past the last id."""
         if len(self.text) < text_bytes + PADDING:
             self.text = np.zeros(text_bytes + PADDING, np.uint8)
-        if len(self.ids) < ids + LONG_SLOT or self.ids.dtype != dtype:
-            self.ids = np.empty(ids + LONG_SLOT, dtype)
+        if len(self.ids) < ids + ROOM or self.ids.dtype != dtype:
+            self.ids = np.empty(ids + ROOM, dtype)

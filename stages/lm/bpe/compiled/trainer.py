@@ -3,9 +3,8 @@
 import queue
 from collections.abc import Iterable, Sequence
 
-from stages.lm.bpe.compiled.cache import announce
 from stages.lm.bpe.compiled.characters import kinds
-from stages.lm.bpe.compiled.counting import WordTable, count_words
+from stages.lm.bpe.compiled.counting import WordTable
 from stages.lm.bpe.compiled.special import SpecialTokens
 from stages.lm.bpe.compiled.training import LONGEST_WORD, learn_merges
 from stages.lm.bpe.compiled.words import NAMES
@@ -32,7 +31,6 @@ def train(
 
 def count(batches: Iterable[Documents], special_tokens: Sequence[str], pattern: str, workers: int | None) -> WordTable:
     """Count the words of documents, special tokens left out."""
-    announce(count_words)
     special = SpecialTokens(dict.fromkeys(special_tokens, 0))
     table = kinds()
     idle: queue.SimpleQueue[WordTable] = queue.SimpleQueue()

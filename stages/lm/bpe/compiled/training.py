@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from stages.lm.bpe.compiled.compiler import compiled
 from stages.lm.bpe.vocabulary import Merges, Vocabulary, check_size, initial_vocabulary
 
 SYMBOL, PAIR, WORD, LINKS = 0, 1, 2, 3
@@ -47,7 +47,7 @@ def learn_merges(
     return vocab, merges
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def merge_pairs(text, offsets, lengths, counts, vocab_size, first_new):  # type: ignore[no-untyped-def]
     """The pairs of ids that are merged into first_new, first_new + 1, ..., (merges, 2)."""
     nodes = make_nodes(text, offsets, lengths)
@@ -88,7 +88,7 @@ def merge_pairs(text, offsets, lengths, counts, vocab_size, first_new):  # type:
     return merges[: new - first_new]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def sweep(nodes, counts, pairs, number_of_pairs, positions, best, new, left_of, right_of, log):  # type: ignore[no-untyped-def]
     """Merge every occurrence of the pair `best` into `new`; returns the number of pairs and of logged (pair, position)s.
 
@@ -140,13 +140,13 @@ def sweep(nodes, counts, pairs, number_of_pairs, positions, best, new, left_of, 
     return number_of_pairs, logged
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def start_pair(pairs, pair, left, right):  # type: ignore[no-untyped-def]
     pairs[pair, LEFT], pairs[pair, RIGHT] = left, right
     pairs[pair, COUNT] = pairs[pair, BEGIN] = pairs[pair, END] = 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def place(pairs, first, last, positions, filled, log, logged):  # type: ignore[no-untyped-def]
     """Sort the logged positions by pair behind those there are; returns where the positions end now."""
     for i in range(logged):
@@ -162,7 +162,7 @@ def place(pairs, first, last, positions, filled, log, logged):  # type: ignore[n
     return filled
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def make_nodes(text, offsets, lengths):  # type: ignore[no-untyped-def]
     """A node for every byte of every word, not yet with a pair."""
     nodes = np.empty((lengths.sum(), 4), np.uint32)
@@ -178,7 +178,7 @@ def make_nodes(text, offsets, lengths):  # type: ignore[no-untyped-def]
     return nodes
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def first_pairs(nodes, counts):  # type: ignore[no-untyped-def]
     """The pairs of bytes with their counts and positions, and the number of positions; the nodes learn their pairs."""
     pair_of = np.full(1 << 16, NONE, np.int64)
@@ -209,7 +209,7 @@ def first_pairs(nodes, counts):  # type: ignore[no-untyped-def]
     return pairs[:number].copy(), positions, filled
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def byte_tokens(vocab_size):  # type: ignore[no-untyped-def]
     """The bytes of all tokens one after the other, and where each begins and ends; for now of single bytes."""
     begins = np.zeros((vocab_size, 2), np.int64)
@@ -221,7 +221,7 @@ def byte_tokens(vocab_size):  # type: ignore[no-untyped-def]
     return tokens, begins
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def add_token(tokens, begins, new, left, right):  # type: ignore[no-untyped-def]
     """Append the bytes of `left` and `right` as the token `new`."""
     begin = begins[new - 1, 1]
@@ -239,7 +239,7 @@ def add_token(tokens, begins, new, left, right):  # type: ignore[no-untyped-def]
     return tokens, begins
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def grown(rows, used, needed):  # type: ignore[no-untyped-def]
     """A copy of the first rows of an array, with room for at least `needed` and twice those that there were."""
     larger = np.empty((max(needed, 2 * len(rows)), rows.shape[1]), rows.dtype)
@@ -247,7 +247,7 @@ def grown(rows, used, needed):  # type: ignore[no-untyped-def]
     return larger
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def comes_first(count, pair, other_count, other, pairs, tokens, begins):  # type: ignore[no-untyped-def]
     """Whether a pair is merged before another: it is more frequent, or as frequent and the greater pair of byte strings."""
     if count != other_count:
@@ -265,7 +265,7 @@ def comes_first(count, pair, other_count, other, pairs, tokens, begins):  # type
     return False
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def push(heap, size, pair, pairs, tokens, begins):  # type: ignore[no-untyped-def]
     """Add a pair with its present count to a binary heap of (count, pair); returns the new size."""
     count = pairs[pair, COUNT]
@@ -280,7 +280,7 @@ def push(heap, size, pair, pairs, tokens, begins):  # type: ignore[no-untyped-de
     return size + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def pop(heap, size, pairs, tokens, begins):  # type: ignore[no-untyped-def]
     """Remove the first entry of the heap; returns the new size."""
     size -= 1

@@ -5,9 +5,9 @@ Each follows the alternatives of its pattern in `pretokenization.PATTERNS` in th
 """
 
 import numpy as np
-from numba import njit
 
 from stages.lm.bpe.compiled.characters import LETTER, LOWER, NUMBER, OTHER, SPACE, UPPER, kind_at
+from stages.lm.bpe.compiled.compiler import compiled
 from stages.lm.bpe.compiled.memory import load8, load64, trailing_zeros
 
 GPT2, CL100K, O200K = 0, 1, 2
@@ -20,7 +20,7 @@ _BELOW_A = np.uint64(0x80 - ord("a"))
 _ABOVE_Z = np.uint64(0x80 - ord("z") - 1)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def word_end(pattern, position, end, table):  # type: ignore[no-untyped-def]
     """The end of the word that begins at `position`, for one of the named patterns."""
     if pattern != O200K:
@@ -30,7 +30,7 @@ def word_end(pattern, position, end, table):  # type: ignore[no-untyped-def]
     return any_word(pattern, position, end, table)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def any_word(pattern, position, end, table):  # type: ignore[no-untyped-def]
     if pattern == GPT2:
         return gpt2_word(position, end, table)
@@ -39,7 +39,7 @@ def any_word(pattern, position, end, table):  # type: ignore[no-untyped-def]
     return o200k_word(position, end, table)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def gpt2_word(position, end, table):  # type: ignore[no-untyped-def]
     first = load8(position)
     start = position
@@ -57,7 +57,7 @@ def gpt2_word(position, end, table):  # type: ignore[no-untyped-def]
     return run(start + length, end, table, kind & (NUMBER | OTHER))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def cl100k_word(position, end, table):  # type: ignore[no-untyped-def]
     first = load8(position)
     if first == ord("'"):
@@ -79,7 +79,7 @@ def cl100k_word(position, end, table):  # type: ignore[no-untyped-def]
     return stop if stop == end else spaces_to_newline(position, stop, end, table)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def o200k_word(position, end, table):  # type: ignore[no-untyped-def]
     first = load8(position)
     kind, length = kind_at(position, end, table)
@@ -96,7 +96,7 @@ def o200k_word(position, end, table):  # type: ignore[no-untyped-def]
     return spaces_to_newline(position, run(position, end, table, SPACE), end, table)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def cased_word(start, position, end, table):  # type: ignore[no-untyped-def]
     """The end of o200k's first or second alternative, `position` where neither matches.
 
@@ -113,7 +113,7 @@ def cased_word(start, position, end, table):  # type: ignore[no-untyped-def]
     return stop if stop > start else run(position, end, table, UPPER)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def lower_word(start, end, table):  # type: ignore[no-untyped-def]
     """The end of UPPER* LOWER+, both greedy; `start` where it does not match.
 
@@ -132,7 +132,7 @@ def lower_word(start, end, table):  # type: ignore[no-untyped-def]
     return stop if stop > position else last_lower
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def plain_word(position, end):  # type: ignore[no-untyped-def]
     """The end of a word as most are: maybe a space, then 1 to 7 ASCII letters, then another ASCII character; else 0.
 
@@ -145,7 +145,7 @@ def plain_word(position, end):  # type: ignore[no-untyped-def]
     return stop if is_plain else 0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def letters(position, end, table):  # type: ignore[no-untyped-def]
     """The end of the letters from here on: eight at a time while they are ASCII."""
     while position < end:
@@ -163,7 +163,7 @@ def letters(position, end, table):  # type: ignore[no-untyped-def]
     return min(position, end)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def not_ascii_letters(eight):  # type: ignore[no-untyped-def]
     """The high bit of every byte that is no ASCII letter. With its high bit off, adding to a byte never carries to the next."""
     folded = (eight & ~_HIGH) | _CASE
@@ -171,7 +171,7 @@ def not_ascii_letters(eight):  # type: ignore[no-untyped-def]
     return ~letter & _HIGH
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def run(position, end, table, wanted):  # type: ignore[no-untyped-def]
     """The end of the characters of the kinds `wanted` from here on."""
     while position < end:
@@ -182,7 +182,7 @@ def run(position, end, table, wanted):  # type: ignore[no-untyped-def]
     return position
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def digits(position, end, table):  # type: ignore[no-untyped-def]
     r"""`\p{N}{1,3}`"""
     for _ in range(3):
@@ -195,7 +195,7 @@ def digits(position, end, table):  # type: ignore[no-untyped-def]
     return position
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def newlines(position, end, slashes):  # type: ignore[no-untyped-def]
     r"""`[\r\n]*`, with slashes `[\r\n/]*`"""
     while position < end:
@@ -206,7 +206,7 @@ def newlines(position, end, slashes):  # type: ignore[no-untyped-def]
     return position
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def spaces(position, end, table):  # type: ignore[no-untyped-def]
     r"""`\s+(?!\S)|\s+`: white space, but for its last character where a word follows and it is not the only one."""
     begin = last = position
@@ -219,7 +219,7 @@ def spaces(position, end, table):  # type: ignore[no-untyped-def]
     return position if position == end or last == begin else last
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def spaces_to_newline(position, stop, end, table):  # type: ignore[no-untyped-def]
     r"""`\s*[\r\n]+|\s+(?!\S)|\s+` where `\s+` ends at `stop`."""
     for last in range(stop - 1, position - 1, -1):
@@ -229,7 +229,7 @@ def spaces_to_newline(position, stop, end, table):  # type: ignore[no-untyped-de
     return spaces(position, end, table)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def contraction(position, end, any_case):  # type: ignore[no-untyped-def]
     """The length of 's 't 'm 'd 're 've 'll at an address, 0 if there is none; with `any_case` `(?i:...)`, where ſ is an s."""
     left = end - position

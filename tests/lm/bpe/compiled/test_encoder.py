@@ -1,6 +1,7 @@
 """The compiled encoder against the plain one."""
 
 import lzma
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -8,9 +9,14 @@ from pathlib import Path
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import tiktoken
+import tokenizers
 from hypothesis import example, given
+from tiktoken.load import load_tiktoken_bpe
 
 from stages.lm.bpe.compiled.encoder import Encoder
+from stages.lm.bpe.files import save_tokenizer
+from stages.lm.bpe.pretokenization import PATTERNS
 from stages.lm.bpe.tokenizer import COMPILED_CHARACTERS, Tokenizer
 
 EOT = "<|endoftext|>"
@@ -102,3 +108,21 @@ def test_large_texts_take_the_compiled_way(small: Tokenizer, many_scripts: str) 
             encoded["\ud83d\ude00 \udfff"],
         ]
         assert fresh.decode(fresh.encode(text, allowed)) == text
+
+
+def test_equal_to_the_libraries_that_load_our_files(gpt2: Tokenizer, many_scripts: str, tmp_path: Path) -> None:
+    """Text in many scripts, emoji sequences, code, and random characters that every library knows."""
+    draw = np.random.default_rng(0)
+    old = [code for code in range(0x110000) if unicodedata.ucd_3_2_0.category(chr(code)) not in ("Cn", "Cs")]
+    points = draw.choice(old, 3000).tolist()
+    emoji = "👩‍👩‍👧‍👦 👍🏽👍🏽 🇩🇪🇫🇷 ❤️‍🔥 1️⃣"
+    texts = [many_scripts * 5, Path(lzma.__file__).read_text(), emoji * 20, "".join(map(chr, points)), "==== " * 40 + "a" * 300]
+    save_tokenizer(tmp_path, gpt2)
+    ours = Encoder(gpt2, []).encode_texts(texts)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text, ids in zip(texts, ours, strict=True):
+        assert theirs.encode(text).ids == ids
+    ranks = load_tiktoken_bpe(str(tmp_path / "tokenizer.tiktoken"))
+    encoding = tiktoken.Encoding("ours", pat_str=PATTERNS["gpt2"], mergeable_ranks=ranks, special_tokens={})
+    for text, ids in zip(texts, ours, strict=True):
+        assert encoding.encode_ordinary(text) == ids
