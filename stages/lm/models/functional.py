@@ -1,11 +1,21 @@
 """The computations of a transformer from their definitions, in elementary tensor operations.
 
-RMSNorm: Zhang and Sennrich 2019. SiLU: Hendrycks and Gimpel 2016. Rotary embedding: Su et al. 2021, section 3.4. Attention:
-Vaswani et al. 2017, section 3.2.1. `kernels.FAST` holds a faster twin of each.
+RMSNorm: Zhang and Sennrich 2019. LayerNorm: Ba et al. 2016. GELU and SiLU: Hendrycks and Gimpel 2016. Rotary embedding: Su et
+al. 2021, section 3.4. Attention: Vaswani et al. 2017, section 3.2.1. `kernels.FAST` holds a faster twin of each.
 """
 
 import torch
 from torch import Tensor
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0), elementwise."""
+    return x * (x > 0)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x * Phi(x), elementwise: Phi is the distribution function of the standard normal."""
+    return x * 0.5 * (1 + torch.erf(x / 2**0.5))
 
 
 def silu(x: Tensor) -> Tensor:
@@ -24,6 +34,14 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     inverse_rms = torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps)  # (..., 1)
     return (wide * inverse_rms * weight).to(x.dtype)
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """(x - mean(x)) / sqrt(variance(x) + eps) * weight + bias over the last dimension, in the types of `rms_norm`."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    centred = wide - wide.mean(dim=-1, keepdim=True)
+    inverse_deviation = torch.rsqrt(centred.square().mean(dim=-1, keepdim=True) + eps)  # (..., 1)
+    return (centred * inverse_deviation * weight + bias).to(x.dtype)
 
 
 def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -46,14 +64,3 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return softmax(scores, dim=-1) @ value
-
-
-def causal_mask(queries: int, keys: int, device: torch.device | None = None) -> Tensor:
-    """(queries, keys): True where a query may attend; the queries are the last positions of the keys."""
-    position = torch.arange(keys, device=device)
-    return position <= position[keys - queries :, None]
-
-
-def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention in which every position sees itself and those before it; the queries are the last positions of the keys."""
-    return scaled_dot_product_attention(query, key, value, causal_mask(query.shape[-2], key.shape[-2], query.device))

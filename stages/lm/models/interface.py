@@ -41,6 +41,17 @@ class LanguageModel(Protocol):
         """The model whose weights `save` wrote. Raises UserError if they do not fit the settings."""
 
 
+class GradientModel(Protocol):
+    """A model trained by gradient descent; a torch.nn.Module.
+
+    One that carries a state from batch to batch has `carry(batch)` too, which gives the state with which a text begins, tensors
+    with the batch as first dimension; its `total_loss(*tensors, *carry)` returns the sum and the state after these tokens.
+    """
+
+    def total_loss(self, *tensors: Tensor) -> Any:
+        """The sum of -ln p over all predictions of a batch, in nats."""
+
+
 class CountingModel(LanguageModel, Protocol):
     """A model trained by counting, in one pass over the tokens."""
 

@@ -1,29 +1,36 @@
-"""The layers of a transformer; of torch.nn only Parameter and Module are used.
+"""The elementary layers; of torch.nn only Parameter and Module are used.
 
-Initialisation: truncated normal, for linear layers with the variance of Glorot and Bengio 2010. SwiGLU: Shazeer 2020, "GLU
-Variants Improve Transformer".
+Initialisation: truncated normal, for linear layers with the variance of Glorot and Bengio 2010.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.lm.models.kernels import REFERENCE, Kernels
-
 
 class Linear(nn.Module):
-    """y = W x without a bias; W is (out_features, in_features), drawn from N(0, 2 / (in + out)) cut at 3 sigma."""
+    """y = W x (+ b); W is (out_features, in_features), drawn from N(0, 2 / (in + out)) cut at 3 sigma, b starts at 0."""
+
+    bias: Tensor | None
 
     def __init__(
-        self, in_features: int, out_features: int, device: torch.device | None = None, dtype: torch.dtype | None = None
+        self,
+        in_features: int,
+        out_features: int,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
         sigma = (2 / (in_features + out_features)) ** 0.5
         nn.init.trunc_normal_(self.weight, std=sigma, a=-3 * sigma, b=3 * sigma)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(out_features, device=device, dtype=dtype)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ self.weight.T  # (..., in) -> (..., out)
+        y = x @ self.weight.T  # (..., in) -> (..., out)
+        return y if self.bias is None else y + self.bias
 
 
 class Embedding(nn.Module):
@@ -41,62 +48,15 @@ class Embedding(nn.Module):
         return F.embedding(token_ids, self.weight)  # (...) -> (..., embedding_dim)
 
 
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * weight over the last dimension; the weight starts at 1."""
+class Dropout(nn.Module):
+    """While training, zero each number with probability p and scale the others by 1 / (1 - p) (Srivastava et al. 2014).
 
-    def __init__(
-        self,
-        d_model: int,
-        eps: float = 1e-5,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-        kernels: Kernels = REFERENCE,
-    ) -> None:
+    Its random numbers come from torch's global generator.
+    """
+
+    def __init__(self, p: float) -> None:
         super().__init__()
-        self.eps, self.kernels = eps, kernels
-        self.weight = nn.Parameter(torch.ones(d_model, device=device, dtype=dtype))
+        self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.kernels.rms_norm(x, self.weight, self.eps)
-
-
-class SwiGLU(nn.Module):
-    """W2 (SiLU(W1 x) * W3 x): a feed-forward network whose inner layer is gated."""
-
-    def __init__(
-        self,
-        d_model: int,
-        d_ff: int,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-        kernels: Kernels = REFERENCE,
-    ) -> None:
-        super().__init__()
-        self.kernels = kernels
-        self.w1 = Linear(d_model, d_ff, device, dtype)
-        self.w2 = Linear(d_ff, d_model, device, dtype)
-        self.w3 = Linear(d_model, d_ff, device, dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gated = self.kernels.silu(self.w1(x)) * self.w3(x)  # (..., d_ff)
-        return self.w2(gated)  # type: ignore[no-any-return]
-
-
-class SiLUFeedForward(nn.Module):
-    """W2 SiLU(W1 x): the plain feed-forward network that SwiGLU is compared with."""
-
-    def __init__(
-        self,
-        d_model: int,
-        d_ff: int,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-        kernels: Kernels = REFERENCE,
-    ) -> None:
-        super().__init__()
-        self.kernels = kernels
-        self.w1 = Linear(d_model, d_ff, device, dtype)
-        self.w2 = Linear(d_ff, d_model, device, dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.w2(self.kernels.silu(self.w1(x)))  # type: ignore[no-any-return]
+        return F.dropout(x, self.p, self.training) if self.p else x

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import Field
 
 from stages.lm.errors import UserError
-from stages.lm.models.settings import ModelSettings, NgramSettings, TransformerSettings
+from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings, parse
 
 if TYPE_CHECKING:
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 FAMILIES = {
     "transformer": "stages.lm.models.transformer:TransformerLM",
-    "ngram": "stages.lm.models.ngram:NgramLM",
+    "ngram": "stages.lm.models.ngram.model:NgramLM",
+    "rnn": "stages.lm.models.recurrent.rnn:RnnLM",
+    "lstm": "stages.lm.models.recurrent.lstm:LstmLM",
+    "gru": "stages.lm.models.recurrent.gru:GruLM",
+    "rnn-seq2seq": "stages.lm.models.seq2seq.recurrent:RnnSeq2Seq",
+    "transformer-seq2seq": "stages.lm.models.seq2seq.transformer:TransformerSeq2Seq",
+    "bert": "stages.lm.models.bert.model:BertLM",
+    "skipgram": "stages.lm.models.vectors.model:SkipGram",
+    "cbow": "stages.lm.models.vectors.model:Cbow",
 }
 
 DESCRIPTION = "model.json"
@@ -40,7 +48,7 @@ def module_of(family: str) -> str:
     return FAMILIES[family].partition(":")[0]
 
 
-def build(settings: TransformerSettings | NgramSettings, vocab_size: int, seed: int) -> "LanguageModel":
+def build(settings: ModelSettings, vocab_size: int, seed: int) -> "LanguageModel":
     """An untrained model; the same seed gives the same weights, and torch's global generator is left as it was."""
     import torch
 

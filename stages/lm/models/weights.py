@@ -1,8 +1,12 @@
 """Weights on disk: one safetensors file, and nothing loaded that does not fit."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -10,6 +14,8 @@ from torch import Tensor
 from stages.lm.errors import UserError
 
 WEIGHTS = "model.safetensors"
+DTYPES = {"float32": "F32", "uint16": "U16", "uint32": "U32"}
+"""numpy's names and those of safetensors."""
 
 
 def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -17,8 +23,27 @@ def save_weights(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
 
 
+def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write `arrays` to `folder/model.safetensors` one after the other, so that arrays mapped from files need no memory.
+
+    The format (https://github.com/huggingface/safetensors#format): the length of the header in 8 bytes, the header in JSON,
+    padded with spaces to a multiple of 8 bytes, the data in the order of the header; wide numbers first, so that all are aligned.
+    """
+    ordered = sorted(arrays.items(), key=lambda item: -item[1].itemsize)
+    header, end = {}, 0
+    for name, array in ordered:
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with (folder / WEIGHTS).open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, array in ordered:
+            np.ascontiguousarray(array).tofile(file)
+
+
 def load_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors in `folder/model.safetensors`. Raises UserError if it is absent or damaged."""
+    """The tensors in `folder/model.safetensors`, mapped into memory. Raises UserError if it is absent or damaged."""
     file = folder / WEIGHTS
     try:
         return dict(load_file(file))

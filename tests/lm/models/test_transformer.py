@@ -7,7 +7,7 @@ import torch
 
 from stages.lm.errors import UserError
 from stages.lm.models import registry
-from stages.lm.models.attention import MultiHeadSelfAttention
+from stages.lm.models.block_settings import BlockSettings
 from stages.lm.models.interface import LanguageModel
 from stages.lm.models.kernels import FAST, REFERENCE
 from stages.lm.models.settings import TransformerSettings
@@ -18,8 +18,9 @@ VOCAB, CONTEXT = 17, 8
 
 def small(**changes: object) -> TransformerLM:
     torch.manual_seed(0)
+    block = {key: changes.pop(key) for key in list(changes) if key in BlockSettings.model_fields}
     arguments: dict[str, object] = {"d_model": 12, "num_layers": 2, "num_heads": 2, "d_ff": 16} | changes
-    return TransformerLM(VOCAB, CONTEXT, **arguments).double()  # type: ignore[arg-type]
+    return TransformerLM(VOCAB, CONTEXT, **arguments, options=BlockSettings(**block)).double()  # type: ignore[arg-type]
 
 
 def ids(batch: int, length: int) -> torch.Tensor:
@@ -30,16 +31,6 @@ def test_state_dict_has_the_standard_names_and_nothing_else() -> None:
     block = ["attn.k_proj", "attn.output_proj", "attn.q_proj", "attn.v_proj", "ffn.w1", "ffn.w2", "ffn.w3", "ln1", "ln2"]
     layers = [f"layers.{i}.{name}.weight" for i in range(2) for name in block]
     assert sorted(small().state_dict()) == sorted([*layers, "ln_final.weight", "lm_head.weight", "token_embeddings.weight"])
-
-
-def test_attention_without_rope_is_torchs_multi_head_attention() -> None:
-    attention, x = MultiHeadSelfAttention(12, 3), torch.randn(2, 5, 12)
-    peer = torch.nn.MultiheadAttention(12, 3, bias=False, batch_first=True)
-    with torch.no_grad():
-        peer.in_proj_weight.copy_(torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]))
-        peer.out_proj.weight.copy_(attention.output_proj.weight)
-    expected, _ = peer(x, x, x, attn_mask=torch.ones(5, 5, dtype=torch.bool).triu(1), need_weights=False)
-    torch.testing.assert_close(attention(x), expected)
 
 
 def test_the_future_has_no_influence() -> None:
@@ -55,7 +46,7 @@ def test_the_order_of_the_past_matters_with_rope() -> None:
     model, first = small(num_layers=1), ids(1, 4)
     second = first[:, [1, 0, 2, 3]]
     assert not torch.allclose(model(first)[:, -1], model(second)[:, -1])
-    without = small(num_layers=1, rope_theta=None)
+    without = small(num_layers=1, position="none")
     torch.testing.assert_close(without(first)[:, -1], without(second)[:, -1])
 
 
@@ -70,8 +61,8 @@ def test_fast_kernels_give_the_same_logits_and_gradients(feed_forward: str) -> N
     fast.load_state_dict(reference.state_dict())
     batch = ids(2, CONTEXT + 1)
     torch.testing.assert_close(fast(batch[:, 1:]), reference(batch[:, 1:]))
-    reference.loss(batch).backward()
-    fast.loss(batch).backward()
+    reference.total_loss(batch).backward()
+    fast.total_loss(batch).backward()
     for expected, found in zip(reference.parameters(), fast.parameters(), strict=True):
         torch.testing.assert_close(found.grad, expected.grad)
 
@@ -81,7 +72,7 @@ def test_loss_and_token_log_probs_say_the_same() -> None:
     log_probs = model.token_log_probs(batch)
     expected = torch.log_softmax(model(batch[:, :-1]), -1).gather(-1, batch[:, 1:, None]).squeeze(-1)
     torch.testing.assert_close(log_probs, expected)
-    torch.testing.assert_close(-log_probs.mean(), model.loss(batch))
+    torch.testing.assert_close(-log_probs.sum(), model.total_loss(batch))
 
 
 @pytest.mark.parametrize("parts", [[1] * 8, [3, 5], [8], [1, 6, 1], [2, 1] * 5, [13]])
@@ -95,9 +86,27 @@ def test_reading_piece_by_piece_gives_what_reading_at_once_gives(parts: list[int
         torch.testing.assert_close(found, torch.log_softmax(model(seen)[:, -1], -1), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("position", ["rope", "sinusoidal", "learned", "none"])
+def test_documents_in_one_window_are_read_as_if_each_were_alone(position: str) -> None:
+    model, batch = small(position=position), ids(2, CONTEXT)
+    together = model(batch, torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1], [3, 3, 3, 3, 3, 3, 4, 5]]))
+    for row, start, stop in ((0, 0, 3), (0, 3, 8), (1, 0, 6), (1, 6, 7), (1, 7, 8)):
+        torch.testing.assert_close(together[row, start:stop], model(batch[row : row + 1, start:stop])[0])
+
+
+def test_total_loss_adds_up_what_the_tokens_cost() -> None:
+    model, batch = small(), ids(2, CONTEXT + 1)
+    torch.testing.assert_close(model.total_loss(batch), -model.token_log_probs(batch).sum())
+    documents = torch.zeros_like(batch)
+    torch.testing.assert_close(model.total_loss(batch, documents), model.total_loss(batch))
+    documents[:, 4:] = 1
+    apart = model.total_loss(batch[:, :5], documents[:, :5]) + model.total_loss(batch[:, 4:])
+    torch.testing.assert_close(model.total_loss(batch, documents), apart)
+
+
 def test_rope_can_be_left_out_and_embeddings_tied() -> None:
     assert small(tie_embeddings=True).num_parameters() == small().num_parameters() - 12 * VOCAB
-    assert not list(small(rope_theta=None).buffers())
+    assert not list(small(position="none").buffers())
 
 
 SETTINGS = TransformerSettings(family="transformer", layers=1, heads=2, d_model=8, context_length=CONTEXT)

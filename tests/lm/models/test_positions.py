@@ -1,10 +1,10 @@
-"""Rotary embedding: the layout, the angles, and what they are for."""
+"""Positions: rotary (the layout, the angles, and what they are for), sinusoidal, and those within documents."""
 
 import math
 
 import torch
 
-from stages.lm.models.rope import RotaryEmbedding
+from stages.lm.models.positions import RotaryEmbedding, SinusoidalPositions, positions_in_segments
 
 
 def test_pairs_are_interleaved_and_exponents_start_at_zero() -> None:
@@ -41,3 +41,16 @@ def test_buffers_are_derived_and_not_saved() -> None:
     rope = RotaryEmbedding(10000.0, 4, 8)
     assert not rope.state_dict()
     assert {name for name, _ in rope.named_buffers()} == {"cos", "sin"}
+
+
+def test_sinusoids_by_hand() -> None:
+    table = SinusoidalPositions(10, 4)(torch.tensor([0, 7]))
+    slow = 7 / 10000 ** (2 / 4)
+    expected = [[0.0, 1.0, 0.0, 1.0], [math.sin(7), math.cos(7), math.sin(slow), math.cos(slow)]]
+    torch.testing.assert_close(table, torch.tensor(expected))
+    assert SinusoidalPositions(3, 5).table.shape == (3, 5)
+
+
+def test_positions_start_anew_in_every_document() -> None:
+    documents = torch.tensor([[4, 4, 4, 5, 5, 9], [1, 2, 2, 1, 1, 1]])
+    assert positions_in_segments(documents).tolist() == [[0, 1, 2, 0, 1, 0], [0, 0, 1, 0, 1, 2]]

@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from stages.lm.errors import UserError
 from stages.lm.models.interface import LanguageModel
-from stages.lm.models.kneser_ney import Discounts
-from stages.lm.models.ngram import NgramLM
+from stages.lm.models.ngram.kneser_ney import Discounts
+from stages.lm.models.ngram.model import NgramLM
 from stages.lm.models.settings import NgramSettings
 from stages.lm.tokens import TokenArray
 
@@ -26,8 +27,12 @@ def tokens(documents: list[list[int]]) -> TokenArray:
     return TokenArray(np.array(ids, dtype=np.uint16), offsets, np.ones(len(documents), dtype=np.int64))
 
 
+def untrained(order: int, vocab_size: int, **settings: Any) -> NgramLM:
+    return NgramLM(NgramSettings(family="ngram", order=order, **settings), vocab_size)
+
+
 def fitted(documents: list[list[int]], order: int, vocab_size: int) -> NgramLM:
-    model = NgramLM(order, vocab_size)
+    model = untrained(order, vocab_size)
     model.fit(tokens(documents))
     return model
 
@@ -101,7 +106,7 @@ def test_every_probability_is_that_of_the_definition(documents: list[list[int]],
     symbols: list[object] = ["<s>", *text]
     for position, word in enumerate(sequence[1:]):
         context = tuple(symbols[: position + 1][max(0, position + 2 - order) :]) if order > 1 else ()
-        assert found[position] == pytest.approx(definition.probability(context, word), rel=1e-12)
+        assert found[position] == pytest.approx(definition.probability(context, word), rel=1e-6)
 
 
 @given(documents_strategy, st.integers(1, 4), st.lists(st.integers(0, 5), min_size=1, max_size=6))
@@ -109,7 +114,7 @@ def test_probabilities_add_up_to_one_after_any_context(documents: list[list[int]
     model = fitted(documents, order, 6)
     log_probs = model.advance(model.start(1), torch.tensor([context]))
     assert torch.isfinite(log_probs).all()
-    assert log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
+    assert log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-6)
 
 
 @given(documents_strategy, st.integers(1, 4))
@@ -137,9 +142,9 @@ def test_a_saved_model_comes_back_exactly(tmp_path: Path) -> None:
     assert isinstance(loaded, LanguageModel)
     assert torch.equal(loaded.token_log_probs(ids), model.token_log_probs(ids))
     assert loaded.num_parameters() == model.num_parameters()
-    with pytest.raises(UserError, match=r"counts\.4 is .* need nothing"):
+    with pytest.raises(UserError, match=r"backoff\.3 is .* need nothing"):
         NgramLM.load(tmp_path, NgramSettings(family="ngram", order=3), 60)
-    with pytest.raises(UserError, match=r"keys\.1 is \(60,\)"):
+    with pytest.raises(UserError, match=r"backoff\.1 is \(60,\)"):
         NgramLM.load(tmp_path, NgramSettings(family="ngram", order=4), 61)
 
 
@@ -159,6 +164,6 @@ def test_learns_more_from_longer_contexts() -> None:
 
 def test_bad_input_is_refused() -> None:
     with pytest.raises(UserError, match="no tokens"):
-        NgramLM(2, 5).fit(TokenArray(np.empty(0, np.uint16), np.zeros(1, np.int64), np.empty(0, np.int64)))
+        untrained(2, 5).fit(TokenArray(np.empty(0, np.uint16), np.zeros(1, np.int64), np.empty(0, np.int64)))
     with pytest.raises(UserError, match="token 7, but the vocabulary has 5"):
-        NgramLM(2, 5).fit(tokens([[7]]))
+        untrained(2, 5).fit(tokens([[7]]))

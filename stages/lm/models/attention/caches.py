@@ -1,0 +1,97 @@
+"""Keys and values of what has been read, so that the next token costs one position instead of all."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from stages.lm.models.attention.linear import LinearState
+
+
+class KVCache:
+    """Room for `capacity` positions of one layer; `length` of them are filled."""
+
+    def __init__(self, batch: int, heads: int, capacity: int, d_head: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.keys = torch.empty(batch, heads, capacity, d_head, device=device, dtype=dtype)
+        self.values = torch.empty_like(self.keys)
+        self.length = 0
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append (batch, heads, new, d_head); returns all keys and values so far."""
+        start, self.length = self.length, self.length + key.shape[-2]
+        self.keys[:, :, start : self.length] = key
+        self.values[:, :, start : self.length] = value
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.length = 0
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i of the batch becomes what row rows[i] was: beams that go on from others."""
+        self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+
+
+class WindowCache:
+    """The last `window` positions of one layer, in a ring: position p lies at p % window."""
+
+    def __init__(self, batch: int, heads: int, window: int, d_head: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.keys = torch.empty(batch, heads, window, d_head, device=device, dtype=dtype)
+        self.values = torch.empty_like(self.keys)
+        self.window, self.length = window, 0
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append (batch, heads, new, d_head); returns the keys and values that the new positions may see.
+
+        They are in order but where one position alone is new: it sees all of them, and no order matters to it.
+        """
+        new, start = key.shape[-2], self.length
+        seen = key, value
+        if new > 1 and start > 0:
+            slots = torch.arange(max(0, start - self.window), start, device=key.device) % self.window
+            seen = torch.cat((self.keys[:, :, slots], key), dim=2), torch.cat((self.values[:, :, slots], value), dim=2)
+        self.length = start + new
+        kept = min(new, self.window)
+        slots = torch.arange(self.length - kept, self.length, device=key.device) % self.window
+        self.keys[:, :, slots], self.values[:, :, slots] = key[:, :, -kept:], value[:, :, -kept:]
+        if new == 1:
+            filled = min(self.length, self.window)
+            return self.keys[:, :, :filled], self.values[:, :, :filled]
+        return seen
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.length = 0
+
+    def reorder(self, rows: Tensor) -> None:
+        """As for `KVCache`."""
+        self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+
+
+OwnCache = KVCache | WindowCache | LinearState
+
+
+@dataclass
+class MemoryCache:
+    """Keys and values of an encoder's output: computed once, they stay while the decoder writes."""
+
+    keys: Tensor | None = None
+    values: Tensor | None = None
+
+    def reorder(self, rows: Tensor) -> None:
+        """As for `KVCache`."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+
+
+@dataclass
+class BlockCache:
+    """What one block keeps: its own past, and the memory that it reads where it has cross-attention."""
+
+    own: OwnCache
+    memory: MemoryCache = field(default_factory=MemoryCache)
+
+    def reorder(self, rows: Tensor) -> None:
+        """As for `KVCache`."""
+        self.own.reorder(rows)
+        self.memory.reorder(rows)

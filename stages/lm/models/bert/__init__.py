@@ -1,0 +1,1 @@
+"""BERT: an encoder of transformer blocks that reads in both directions."""

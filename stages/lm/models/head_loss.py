@@ -1,0 +1,62 @@
+"""The output layer and the cross-entropy in one, for large vocabularies: only a slice of the logits exists at any time.
+
+Logits are the largest tensor of a small model's training: batch x length x vocabulary, once more for their gradient. But as the
+loss is a sum over positions, and where training ends, the gradient of a slice is known as soon as its logits are: softmax minus
+one at the target. So each slice gives its loss and its share of the gradients, stays in the processor's cache meanwhile, and is
+dropped. The idea is that of Wijmans et al. 2025, "Cut Your Losses in Large-Vocabulary Language Models", without its kernels.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+LOGITS_PER_SLICE = {"cpu": 2**22, "cuda": 2**27}
+
+
+def slice_rows(vocab_size: int, device: str) -> int:
+    """The positions whose logits exist at a time on a type of device."""
+    return max(1, LOGITS_PER_SLICE.get(device, LOGITS_PER_SLICE["cuda"]) // vocab_size)
+
+
+class HeadLoss(nn.Module):
+    """Sum of -ln softmax(weight @ features)[target], in nats; a module, though without weights, so that hooks can see it."""
+
+    def forward(self, features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        """features: (..., d_model); weight: (vocab_size, d_model); targets: LongTensor (...).
+
+        Products are computed in the type of autocast, where it is on; softmax and sums at least in float32.
+        """
+        return _HeadLoss.apply(features.flatten(0, -2), weight, targets.flatten())  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _HeadLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        device = features.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        rows = slice_rows(len(weight), device)
+        learns = any(ctx.needs_input_grad)
+        matrix = weight.to(dtype)
+        total = torch.zeros((), device=features.device, dtype=wide)
+        to_features = torch.empty_like(features) if learns else None
+        to_weight = torch.zeros_like(weight, dtype=wide) if learns else None
+        with torch.autocast(device, enabled=False):
+            for start in range(0, len(features), rows):
+                part, target = features[start : start + rows].to(dtype), targets[start : start + rows, None]
+                log_probs = torch.log_softmax(part @ matrix.T, dim=-1, dtype=wide)  # (rows, vocab)
+                total -= log_probs.gather(1, target).sum()
+                if to_features is not None and to_weight is not None:
+                    error = log_probs.exp_().scatter_add_(1, target, -torch.ones_like(target, dtype=wide)).to(dtype)
+                    to_features[start : start + rows] = error @ matrix
+                    to_weight += error.T @ part
+        ctx.save_for_backward(to_features, to_weight)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, None]:
+        to_features, to_weight = ctx.saved_tensors
+        return to_features * scale, to_weight * scale, None

@@ -1,0 +1,1 @@
+"""Word vectors: one for each token, learned from the tokens around it."""
