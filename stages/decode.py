@@ -1,31 +1,65 @@
-"""Write texts with a trained model.
+"""Show what a trained model says: continuations of prompts, translations, blanks filled in, or neighbours of word vectors.
 
-python -m stages.decode --config FILE --model DIR --tokenizer DIR --out DIR
+python -m stages.decode --config FILE --model DIR --tokenizer DIR [--corpus DIR] [--tokens DIR] --out DIR
 """
 
+import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from stages.lm import artifacts, script
-from stages.lm.bpe.files import load_tokenizer
+from stages.lm.artifacts import Artifact
+from stages.lm.errors import UserError
 from stages.lm.inference import loading
+from stages.lm.inference.alignment import alignments
+from stages.lm.inference.filling import fill
 from stages.lm.inference.generation import generate, sample_generator
-from stages.lm.inference.settings import DecodingSettings
+from stages.lm.inference.settings import DecodingSettings, FillingSettings, NeighbourSettings, TranslationSettings
+from stages.lm.inference.translating import chosen_pairs, translate_all
+from stages.lm.inference.vectors import Words
+from stages.lm.inference.wording import (
+    blanks_readme,
+    readable,
+    readable_blanks,
+    readable_neighbours,
+    readable_translations,
+    readme,
+    statistics,
+    translations_readme,
+    vectors_readme,
+)
+from stages.lm.models import registry
 from stages.lm.progress import progress
 from stages.lm.settings import parse
+from stages.lm.tokenizers.files import read_tokenizer
+from stages.lm.tokens import TokenArray
+from stages.lm.training.contexts import token_counts
 
 
 def main() -> None:
-    args = script.arguments("decode", __doc__, inputs=("model", "tokenizer"))
-    settings = parse(DecodingSettings, args.settings, args.config)
-    model = artifacts.read(args.inputs["model"], "train")
-    tokenizer = artifacts.read(args.inputs["tokenizer"], "bpe")
-    loading.check_tokenizer(model, tokenizer.digest, tokenizer.path)
+    args = script.arguments("decode", __doc__, inputs=("model", "tokenizer"), extend=add_options)
+    inputs = {
+        "model": artifacts.read(args.inputs["model"], "train"),
+        "tokenizer": artifacts.read(args.inputs["tokenizer"], "bpe"),
+    }
+    loading.check_tokenizer(inputs["model"], inputs["tokenizer"].digest, inputs["tokenizer"].path)
+    task = registry.describe(inputs["model"].path).settings.task
+    ways = {"language model": write_texts, "translation": write_translations, "masked": fill_blanks, "vectors": show_vectors}
+    ways[task](args, inputs)
 
-    texts = load_tokenizer(tokenizer.path)
-    trained = loading.load(model, settings.device, settings.threads)
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--corpus", type=Path, metavar="DIR", help="the corpus artifact, for a model that translates a split")
+    parser.add_argument("--tokens", type=Path, metavar="DIR", help="the token artifact, for word vectors")
+
+
+def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
+    """Texts that begin with the prompts."""
+    settings = parse(DecodingSettings, args.settings, args.config)
+    texts = read_tokenizer(inputs["tokenizer"].path)
+    trained = loading.load(inputs["model"], settings.device, settings.threads)
     samples: list[dict[str, Any]] = []
-    inputs = {"model": model, "tokenizer": tokenizer}
     with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
         draft.seed = settings.seed
         with progress("decode", len(settings.prompts) * settings.samples, " texts") as bar:
@@ -49,39 +83,80 @@ def main() -> None:
         draft.write_text("samples.txt", readable(samples))
         stats = statistics(samples)
         draft.write_json("stats.json", stats)
-        draft.write_text("README.md", readme(model.id, settings, stats))
+        draft.write_text("README.md", readme(inputs["model"].id, settings, stats))
     script.log.info("%s", readable(samples[:1]).strip())
 
 
-def readable(samples: list[dict[str, Any]]) -> str:
-    """The samples as a person reads them: a line about each, then prompt and completion as one text."""
-    return "\n".join(
-        f"── prompt {sample['prompt']!r}, sample {sample['sample'] + 1}: {sample['tokens']} tokens, {sample['stop_reason']}\n\n"
-        f"{sample['prompt']}{sample['completion']}\n"
-        for sample in samples
-    )
+def write_translations(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
+    """Translations of given sentences, and of a split beside its references."""
+    settings = parse(TranslationSettings, args.settings, args.config)
+    pairs: list[tuple[str, str | None]] = [(sentence, None) for sentence in settings.sentences]
+    if settings.split is not None:
+        if args.options.corpus is None:
+            raise UserError(f"--corpus: is needed to translate the split {settings.split!r}; give it, or set split to null")
+        inputs = inputs | {"corpus": artifacts.read(args.options.corpus, "corpus")}
+        pairs += chosen_pairs(inputs["corpus"].path, settings.split, settings.examples)
+    texts = read_tokenizer(inputs["tokenizer"].path)
+    trained = loading.load(inputs["model"], settings.device, settings.threads)
+    with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
+        sources = [[*texts.encode(sentence), trained.end_of_text] for sentence, _ in pairs]
+        found = translate_all(trained, sources, settings.search)
+        samples = [
+            {
+                "prompt": sentence,
+                "reference": reference,
+                "completion": texts.decode(translation.tokens),
+                "tokens": len(translation.tokens),
+                "stop_reason": "end of text" if translation.ended else "max tokens",
+                "log_prob": translation.log_prob,
+                "settings": settings.resolved(),
+            }
+            for (sentence, reference), translation in zip(pairs, found, strict=True)
+        ]
+        draft.write_text("samples.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
+        draft.write_text("samples.txt", readable_translations(samples))
+        draft.write_json("alignments.json", alignments(trained, texts, sources, found))
+        stats = statistics(samples)
+        draft.write_json("stats.json", stats)
+        draft.write_text("README.md", translations_readme(inputs["model"].id, settings, stats))
+    script.log.info("%s", readable_translations(samples[:3]).strip())
 
 
-def statistics(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the samples have in common: how many, how long, how many the model ended itself."""
-    return {
-        "samples": len(samples),
-        "tokens": sum(sample["tokens"] for sample in samples),
-        "ended": sum(sample["stop_reason"] == "end of text" for sample in samples),
-    }
+def fill_blanks(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
+    """The most probable tokens for the blanks of the prompts."""
+    settings = parse(FillingSettings, args.settings, args.config)
+    texts = read_tokenizer(inputs["tokenizer"].path)
+    trained = loading.load(inputs["model"], settings.device, settings.threads)
+    with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
+        samples = [fill(trained, texts, prompt, settings) for prompt in settings.prompts]
+        draft.write_text("samples.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
+        draft.write_text("samples.txt", readable_blanks(samples))
+        draft.write_json("stats.json", {"samples": len(samples), "tokens": sum(sample["tokens"] for sample in samples)})
+        draft.write_text("README.md", blanks_readme(inputs["model"].id, samples))
+    script.log.info("%s", readable_blanks(samples).strip())
 
 
-def readme(model: str, settings: DecodingSettings, stats: dict[str, Any]) -> str:
-    """The artifact explained to a person."""
-    return f"""# Texts by {model}
-
-{stats["samples"]} texts, {stats["tokens"]:,} tokens in all; {stats["ended"]} of them ended by the model, the others by the limit
-of {settings.max_tokens} tokens. Temperature {settings.temperature}, top-k {settings.top_k}, top-p {settings.top_p}, repetition
-penalty {settings.repetition_penalty} over {settings.repetition_window} tokens, seed {settings.seed}.
-
-- `samples.txt`: to read
-- `samples.jsonl`: one JSON object for each text, with its prompt, completion, token count, stop reason and settings
-"""
+def show_vectors(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
+    """The neighbours of frequent words, and a picture of them."""
+    settings = parse(NeighbourSettings, args.settings, args.config)
+    if args.options.tokens is None:
+        raise UserError("--tokens: is needed to know which words are frequent; give the artifact that the model was trained on")
+    inputs = inputs | {"tokens": artifacts.read(args.options.tokens, "tokenize")}
+    loading.check_tokenizer(inputs["model"], inputs["tokens"].json("stats.json")["tokenizer"], inputs["tokens"].path)
+    trained = loading.load(inputs["model"], "cpu", 1)
+    with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
+        counts = token_counts(TokenArray.open(inputs["tokens"].path, "train"), trained.model.vocab_size)
+        words = Words(trained, read_tokenizer(inputs["tokenizer"].path), counts)
+        near = [
+            {"word": words.names[place], "neighbours": words.neighbours(place, settings.neighbours)}
+            for place in range(min(settings.words, len(words.ids)))
+        ]
+        names, points, shown = words.picture(settings.pictured)
+        draft.write_json("neighbours.json", near)
+        draft.write_json("picture.json", {"words": names, "points": points.round(4).tolist(), "variance": round(shown, 4)})
+        draft.write_json("stats.json", {"words": len(words.ids), "shown": len(near)})
+        draft.write_text("README.md", vectors_readme(inputs["model"].id, near))
+    script.log.info("%s", readable_neighbours(near).strip())
 
 
 if __name__ == "__main__":

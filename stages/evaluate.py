@@ -1,9 +1,15 @@
 """Predict every document of a split with a trained model: bits per byte, perplexity, distance to the source.
 
-python -m stages.evaluate --config FILE --model DIR --tokens DIR --corpus DIR --out DIR
+python -m stages.evaluate --config FILE --model DIR --tokens DIR --corpus DIR [--tokenizer DIR] --out DIR
+
+A model that translates is measured by its translations of a split (BLEU, chrF) and needs the tokenizer too; one that sees both
+directions by the hidden tokens that it finds; word vectors, which need the tokenizer, by their loss and by analogies.
 """
 
 import argparse
+import json
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,41 +18,148 @@ from stages.lm import artifacts, script
 from stages.lm.artifacts import Artifact
 from stages.lm.corpus import store
 from stages.lm.errors import UserError
+from stages.lm.evaluation.classification import classify
 from stages.lm.evaluation.losses import document_losses
+from stages.lm.evaluation.masked import fill_documents, masked_readme, masked_statistics, masked_summary
 from stages.lm.evaluation.scores import Documents, scores
-from stages.lm.evaluation.settings import EvaluationSettings
+from stages.lm.evaluation.settings import (
+    EvaluationSettings,
+    MaskedEvaluationSettings,
+    TranslationEvaluationSettings,
+    VectorEvaluationSettings,
+)
+from stages.lm.evaluation.translation import (
+    reference_losses,
+    statistics,
+    translation_lines,
+    translation_readme,
+    translation_scores,
+    translation_summary,
+)
+from stages.lm.evaluation.vectors import held_out_loss, vector_readme, vector_statistics, vector_summary
 from stages.lm.inference import loading
+from stages.lm.inference.translating import translate_all
+from stages.lm.inference.vectors import Words
+from stages.lm.models import registry
 from stages.lm.settings import parse
-from stages.lm.tokens import TokenArray
+from stages.lm.tokenizers.files import read_tokenizer
+from stages.lm.tokens import PairArray, TokenArray
+from stages.lm.training.contexts import token_counts
 
 
 def main() -> None:
     args = script.arguments("evaluate", __doc__, inputs=("model", "tokens", "corpus"), extend=add_options)
-    settings = parse(EvaluationSettings, args.settings, args.config)
-    model = artifacts.read(args.inputs["model"], "train")
-    tokens = artifacts.read(args.inputs["tokens"], "tokenize")
-    corpus = artifacts.read(args.inputs["corpus"], "corpus")
-    check_inputs(model, tokens, corpus)
+    inputs = {
+        "model": artifacts.read(args.inputs["model"], "train"),
+        "tokens": artifacts.read(args.inputs["tokens"], "tokenize"),
+        "corpus": artifacts.read(args.inputs["corpus"], "corpus"),
+    }
+    check_inputs(**inputs)
+    task = registry.describe(inputs["model"].path).settings.task
+    evaluations = {
+        "language model": evaluate_documents,
+        "translation": evaluate_translations,
+        "masked": evaluate_blanks,
+        "vectors": evaluate_vectors,
+    }
+    evaluations[task](args, inputs)
 
+
+def evaluate_documents(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
+    """The losses of a language model."""
+    settings = parse(EvaluationSettings, args.settings, args.config)
+    model, tokens, corpus = inputs.values()
     array = TokenArray.open(tokens.path, settings.split)
     trained = loading.load(model, settings.device, settings.threads)
-    with artifacts.writing(
-        args.out, "evaluate", settings.resolved(), {"model": model, "tokens": tokens, "corpus": corpus}, {trained.module}
-    ) as draft:
+    with artifacts.writing(args.out, "evaluate", settings.resolved(), inputs, {trained.module}) as draft:
         draft.seed = settings.seed
         nats = document_losses(trained, array, args.options.batch_tokens)
-        documents = Documents(nats, np.diff(array.offsets), array.document_bytes, source_bits(corpus, settings.split))
+        source = source_bits(corpus, settings.split)
+        documents = Documents(nats, np.diff(array.offsets), array.document_bytes, source, array.spelled)
         entropy = corpus.json("stats.json")["entropy"]
         stats = scores(documents, entropy and entropy["bits_per_byte"], settings)
-        np.save(draft.path / "losses.npy", nats)
+        np.save(draft.path / "losses.npy", documents.cost)
         np.save(draft.path / "bytes.npy", documents.bytes)
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(model.id, stats))
     script.log.info("%s", summary(stats))
 
 
+def evaluate_translations(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
+    """The translations of a translator, and the losses of the references."""
+    settings = parse(TranslationEvaluationSettings, args.settings, args.config)
+    tokenizer = tokenizer_of(args, inputs["model"], "to read what a translator writes")
+    model, tokens, corpus = inputs.values()
+    pairs, texts = PairArray.open(tokens.path, settings.split), read_tokenizer(tokenizer.path)
+    trained = loading.load(model, settings.device, settings.threads)
+    inputs = inputs | {"tokenizer": tokenizer}
+    with artifacts.writing(args.out, "evaluate", settings.resolved(), inputs, {trained.module}) as draft:
+        draft.seed, draft.volatile = settings.seed, {"timing.json"}
+        nats = reference_losses(trained, pairs)
+        began = time.perf_counter()
+        found = translate_all(trained, [pairs.source.document(index) for index in range(len(pairs))], settings.search)
+        seconds = time.perf_counter() - began
+        sources, references = (list(store.documents(corpus.path, settings.split, column)) for column in store.TEXT_COLUMNS)
+        hypotheses = [texts.decode(translation.tokens) for translation in found]
+        lines = translation_lines(sources, references, hypotheses, nats)
+        stats = statistics(nats, np.diff(pairs.target.offsets), translation_scores(hypotheses, references, settings), settings)
+        np.save(draft.path / "losses.npy", nats)
+        draft.write_text("translations.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        draft.write_json("stats.json", stats)
+        draft.write_json("timing.json", {"seconds": seconds, "sentences_per_second": len(found) / seconds})
+        draft.write_text("README.md", translation_readme(model.id, stats))
+    script.log.info("%s", translation_summary(stats))
+
+
+def evaluate_blanks(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
+    """How well hidden tokens are filled in, and what the encoder is worth for another task."""
+    settings = parse(MaskedEvaluationSettings, args.settings, args.config)
+    model, tokens, _ = inputs.values()
+    array = TokenArray.open(tokens.path, settings.split)
+    trained = loading.load(model, settings.device, settings.threads)
+    with artifacts.writing(args.out, "evaluate", settings.resolved(), inputs, {trained.module}) as draft:
+        draft.seed = settings.seed
+        filled = fill_documents(trained, array, settings.documents)
+        stats = masked_statistics(filled, settings)
+        task, described = settings.classification, registry.describe(model.path).settings
+        if task is not None:
+            train = TokenArray.open(tokens.path, "train")
+            stats["classification"] = classify(trained, described, train, array, settings.split, task)
+        np.save(draft.path / "losses.npy", filled.nats)
+        draft.write_json("stats.json", stats)
+        draft.write_text("README.md", masked_readme(model.id, stats))
+    script.log.info("%s", masked_summary(stats))
+
+
+def evaluate_vectors(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
+    """The loss of word vectors on held-out text, and analogies."""
+    settings = parse(VectorEvaluationSettings, args.settings, args.config)
+    inputs = inputs | {"tokenizer": tokenizer_of(args, inputs["model"], "to know the words")}
+    model, tokens, _, tokenizer = inputs.values()
+    train, held_out = (TokenArray.open(tokens.path, split) for split in ("train", settings.split))
+    trained = loading.load(model, settings.device, settings.threads)
+    with artifacts.writing(args.out, "evaluate", settings.resolved(), inputs, {trained.module}) as draft:
+        draft.seed = settings.seed
+        words = Words(trained, read_tokenizer(tokenizer.path), token_counts(train, trained.model.vocab_size))
+        loss = held_out_loss(trained, registry.describe(model.path).settings, train, held_out, settings.seed)
+        stats = vector_statistics(loss, words, settings)
+        draft.write_json("stats.json", stats)
+        draft.write_text("README.md", vector_readme(model.id, stats))
+    script.log.info("%s", vector_summary(stats))
+
+
+def tokenizer_of(args: script.Arguments, model: Artifact, purpose: str) -> Artifact:
+    """The tokenizer artifact that the options name. Raises UserError where there is none, or not the model's."""
+    if args.options.tokenizer is None:
+        raise UserError(f"--tokenizer: is needed {purpose}; give the artifact that the model was trained with")
+    tokenizer = artifacts.read(args.options.tokenizer, "bpe")
+    loading.check_tokenizer(model, tokenizer.digest, tokenizer.path)
+    return tokenizer
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-tokens", type=int, metavar="N", help="most ids that go through the model at once")
+    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="the tokenizer artifact, for translators and word vectors")
 
 
 def check_inputs(model: Artifact, tokens: Artifact, corpus: Artifact) -> None:
@@ -72,6 +185,8 @@ def summary(stats: dict[str, Any]) -> str:
     bits = stats["bits_per_byte"]
     line = f"{bits['value']:.4f} bits per byte [{bits['low']:.4f}, {bits['high']:.4f}]"
     line += f", perplexity {stats['perplexity']['value']:.2f}"
+    if stats["spelled_bits_per_byte"] is not None:
+        line += f", {stats['spelled_bits_per_byte']:.4f} of the bits to spell unknown tokens"
     if stats["source"]:
         line += f", {stats['source']['excess_percent']['value']:.2f} % above the source"
     return line
@@ -87,7 +202,7 @@ The split `{stats["split"]}` has {stats["documents"]:,} documents ({stats["bytes
 predicted on its own. An interval holds {stats["confidence"]:.0%} of the values over documents drawn with replacement.
 
 - `stats.json`: all results
-- `losses.npy`: the loss of each document in nats, its end-of-text token included (float64)
+- `losses.npy`: what each document costs in nats, its end-of-text token and the spelling of unknown tokens included (float64)
 - `bytes.npy`: the length of each document in UTF-8 bytes (int64)
 """
 

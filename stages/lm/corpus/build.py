@@ -1,7 +1,8 @@
 """A corpus from its source to its shards, in two passes that never hold more than a few megabytes of text.
 
-First pass: documents are read, cleaned and assigned to splits; they go to a spool on disk, their digests beside it. Then
-duplicates are found, and the second pass writes what is left to the shards. Documents and bytes are counted at every step.
+First pass: documents, or pairs of a text and its translation, are read, cleaned and assigned to splits; they go to a spool on
+disk, their digests beside it. Then duplicates are found, and the second pass writes what is left to the shards. Documents and
+bytes are counted at every step.
 """
 
 import tempfile
@@ -35,13 +36,14 @@ def build(settings: CorpusSettings, folder: Path, downloads: Path) -> dict[str, 
     Raises UserError if a source cannot be read, or if no document is left to train on.
     """
     source = open_source(settings, downloads)
+    columns = store.schema(source.entropy is not None, source.parallel)
     with tempfile.TemporaryDirectory(prefix=".spool-", dir=folder) as name:
         scratch = Path(name)
         finder = DuplicateFinder(scratch)
-        steps = _gather(source, settings, scratch / "documents", finder)
+        steps = _gather(source, settings, columns, scratch / "documents", finder)
         verdicts, totals = finder.judge(settings.deduplicate)
         steps += _removals(steps[-1], totals)
-        splits = _distribute(scratch / "documents", verdicts, folder, source.entropy is not None)
+        splits = _distribute(scratch / "documents", verdicts, folder, columns)
     if splits["train"]["documents"] == 0:
         counts = ", ".join(f"{step['step']} {step['documents']}" for step in steps)
         raise UserError(f"the corpus has no document to train on (after each step: {counts}); check its source and its splits")
@@ -81,26 +83,30 @@ def held_out(shares: Shares, given: frozenset[str]) -> dict[str, float]:
     return {split: 0.0 if split in given else share for split, share in shares.resolved().items()}
 
 
-def _gather(source: Source, settings: CorpusSettings, spool: Path, finder: DuplicateFinder) -> list[dict[str, Any]]:
+def _gather(
+    source: Source, settings: CorpusSettings, columns: pa.Schema, spool: Path, finder: DuplicateFinder
+) -> list[dict[str, Any]]:
     """The first pass: fill the spool and the finder, and count."""
     read, changed, removed_bytes, left = Size(), 0, 0, Size()
     shares = held_out(settings.splits, source.given)
-    with closing(SpoolWriter(spool, source.entropy is not None)) as writer, progress("read", source.total, "documents") as bar:
+    with closing(SpoolWriter(spool, columns)) as writer, progress("read", source.total, "documents") as bar:
         for document in source.documents:
-            text = clean(document.text, settings.normalization, settings.strip)
-            encoded = text.encode()
-            length = len(document.text.encode()) if text is not document.text else len(encoded)
-            read.add(length)
-            changed += text != document.text
+            given = [document.text] if document.target is None else [document.text, document.target]
+            texts = [clean(text, settings.normalization, settings.strip) for text in given]
+            encoded = [text.encode() for text in texts]
+            length = sum(map(len, encoded))
+            read.add(length if texts == given else sum(len(text.encode()) for text in given))
+            changed += texts != given
             bar.update()
-            if not text or text.isspace():
-                removed_bytes += len(encoded)
+            if any(not text or text.isspace() for text in texts):
+                removed_bytes += length
                 continue
-            digest = text_digest(encoded)
+            digest = text_digest(b"\0".join(encoded))
             split = split_of(digest, shares) if document.split == "train" else document.split
-            writer.write(digest, encoded, document.source, document.bits, store.SPLITS.index(split))
-            finder.add(digest, RANKS[split], len(encoded))
-            left.add(len(encoded))
+            bits = () if document.bits is None else (document.bits,)
+            writer.write((digest.hex(), encoded[0], document.source, *bits, *encoded[1:], store.SPLITS.index(split)))
+            finder.add(digest, RANKS[split], length)
+            left.add(length)
     lost = source.skipped
     return [
         {"step": "read", "documents": read.documents + lost.documents, "bytes": read.bytes + lost.bytes, "removed": 0},
@@ -131,11 +137,11 @@ def _removals(before: dict[str, Any], totals: Mapping[int, tuple[int, int]]) -> 
     return steps
 
 
-def _distribute(spool: Path, verdicts: Path, folder: Path, with_bits: bool) -> dict[str, dict[str, Any]]:
+def _distribute(spool: Path, verdicts: Path, folder: Path, columns: pa.Schema) -> dict[str, dict[str, Any]]:
     """The second pass: from the spool, write the documents to keep to the shards of their splits, and count."""
-    columns = store.schema(with_bits)
     counts: dict[str, dict[str, Any]] = {
-        split: {"documents": 0, "bytes": 0, "characters": 0} | ({"bits": 0.0} if with_bits else {}) for split in store.SPLITS
+        split: {"documents": 0, "bytes": 0, "characters": 0} | ({"bits": 0.0} if "bits" in columns.names else {})
+        for split in store.SPLITS
     }
     with ExitStack() as stack, verdicts.open("rb") as verdict_file:
         writers = {split: stack.enter_context(store.SplitWriter(folder, split, columns)) for split in store.SPLITS}
@@ -150,9 +156,10 @@ def _distribute(spool: Path, verdicts: Path, folder: Path, with_bits: bool) -> d
 
 
 def _count(totals: dict[str, Any], batch: pa.RecordBatch) -> None:
-    texts = batch.column("text")
     totals["documents"] += batch.num_rows
-    totals["bytes"] += pc.sum(pc.binary_length(texts)).as_py() or 0
-    totals["characters"] += pc.sum(pc.utf8_length(texts)).as_py() or 0
+    for name in set(batch.schema.names) & set(store.TEXT_COLUMNS):
+        texts = batch.column(name)
+        totals["bytes"] += pc.sum(pc.binary_length(texts)).as_py() or 0
+        totals["characters"] += pc.sum(pc.utf8_length(texts)).as_py() or 0
     if "bits" in totals:
         totals["bits"] += pc.sum(batch.column("bits")).as_py() or 0.0

@@ -96,7 +96,7 @@ def _decode(file: Path, where: str | int, raw: bytes, policy: str, skipped: Size
 
 
 def _delimited(file: Path, delimiter: str | None) -> Iterator[tuple[str | int, bytes]]:
-    with _opened(file) as stream:
+    with opened(file) as stream:
         if delimiter is None:
             yield 0, stream.read()
         else:
@@ -105,7 +105,7 @@ def _delimited(file: Path, delimiter: str | None) -> Iterator[tuple[str | int, b
 
 def _opened_by_lines(file: Path, opening: re.Pattern[str]) -> Iterator[tuple[str | int, bytes]]:
     document, offset, position = bytearray(), 0, 0
-    with _opened(file) as stream:
+    with opened(file) as stream:
         for line in stream:
             if position > 0 and opening.search(line.decode(errors="replace").rstrip("\r\n")):
                 yield offset, bytes(document)
@@ -117,7 +117,7 @@ def _opened_by_lines(file: Path, opening: re.Pattern[str]) -> Iterator[tuple[str
 
 def _json_lines(file: Path, settings: TextCorpus, skipped: Size) -> Iterator[tuple[str | int, bytes]]:
     key = settings.text_key
-    with _opened(file) as stream:
+    with opened(file) as stream:
         for number, line in enumerate(stream, start=1):
             where = f"line {number}"
             plain = _decode(file, where, line.strip(), settings.invalid_utf8, skipped)
@@ -156,7 +156,7 @@ def _rows(file: Path, column: str) -> Iterator[tuple[str | int, bytes]]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
+def opened(file: Path) -> Iterator[BinaryIO]:
     """A stream of the file's content, unpacked, without a byte order mark."""
     unpack: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
     try:
@@ -167,4 +167,4 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
     except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise UserError(f"{file}: is not a whole {file.suffix} file ({error}); pack or download it again") from None
     except FileNotFoundError:
-        raise UserError(f"{file}: no such file; check paths in the corpus settings") from None
+        raise UserError(f"{file}: no such file; check the paths in the corpus settings") from None

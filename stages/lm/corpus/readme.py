@@ -1,7 +1,6 @@
 """The README of a corpus artifact: what is in it, in numbers, with a document to look at."""
 
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,13 @@ def readme(settings: CorpusSettings, stats: dict[str, Any], folder: Path) -> str
         for split, count in stats["splits"].items()
     ]
     steps = [(step["step"], f"{step['documents']:,}", f"{step['bytes']:,}", f"{step['removed']:,}") for step in stats["steps"]]
+    parallel = "target" in store.text_columns(folder)
     files = [(file["name"], file["split"], f"{file['bytes']:,}", f"`{file['sha256'][:16]}…`") for file in stats["files"]]
     parts = [
         f"# Corpus (source: {settings.source})",
         "Documents by split, as Parquet shards with the columns `id` (hash of the text), `text`, `source`"
-        + (" and `bits` (exact surprisal under the grammar)." if stats["entropy"] else "."),
+        + (" and `bits` (exact surprisal under the grammar)." if stats["entropy"] else "")
+        + (" and `target` (the translation of the text); sizes are those of both together." if parallel else ""),
         _table(("split", "documents", "bytes", "characters"), splits),
         "What each step left, and removed:",
         _table(("step", "documents left", "bytes left", "documents removed"), steps),
@@ -34,7 +35,8 @@ def readme(settings: CorpusSettings, stats: dict[str, Any], folder: Path) -> str
         )
     if files:
         parts += ["The files that it was read from:", _table(("file", "split", "bytes", "sha256"), files)]
-    excerpt = next(islice(store.documents(folder, "train"), 1))[:EXCERPT_CHARACTERS]
+    opening = [next(store.documents(folder, "train", column)) for column in store.text_columns(folder)]
+    excerpt = "\n".join(opening)[:EXCERPT_CHARACTERS]
     parts += ["The first training document begins:", "\n".join(f"    {line}".rstrip() for line in excerpt.splitlines())]
     return "\n\n".join(parts) + "\n"
 

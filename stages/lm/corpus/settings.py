@@ -1,7 +1,8 @@
 """Settings of a corpus: where its documents come from and what is done to them.
 
 Files are given as one list, which is then divided by document hash, or by split: `{train: [...], valid: [...]}`. A split that
-is not given is always cut out of train by hash, with its share in `splits`.
+is not given is always cut out of train by hash, with its share in `splits`. A document of a parallel corpus is a pair of
+sentences.
 """
 
 import re
@@ -36,7 +37,7 @@ class Shares(Settings):
 class Cleaning(Settings):
     """What is done to the documents of every source."""
 
-    source: Literal["grammar", "file", "url", "huggingface"]
+    source: Literal["grammar", "file", "url", "huggingface", "parallel"]
     """Where the documents come from."""
     normalization: Literal["none", "NFC", "NFD", "NFKC", "NFKD"] = "NFC"
     """Unicode normalization form that every document is brought to."""
@@ -143,5 +144,28 @@ class HuggingFaceCorpus(TextCorpus):
     _needs_train = field_validator("files")(_with_train)
 
 
+class SentenceFiles(Settings):
+    """Two text files, one sentence a line, plain or packed as .gz or .xz: line n of one translates line n of the other."""
+
+    source: str = Field(min_length=1)
+    """File of the sentences to translate."""
+    target: str = Field(min_length=1)
+    """File of their translations."""
+
+
+class ParallelCorpus(Cleaning):
+    """Sentences and their translations. Cleaning meets both sides; a pair is one document, and empty where either side is."""
+
+    source: Literal["parallel"]
+    files: dict[Split, SentenceFiles]
+    """The two files of each split; train is required."""
+    max_pairs: int | None = Field(default=None, ge=1)
+    """Read at most this many pairs of each given split, for a small version of a large corpus."""
+
+    _needs_train = field_validator("files")(_with_train)
+
+
 FilesCorpus = FileCorpus | UrlCorpus | HuggingFaceCorpus
-CorpusSettings = Annotated[GrammarCorpus | FileCorpus | UrlCorpus | HuggingFaceCorpus, Field(discriminator="source")]
+CorpusSettings = Annotated[
+    GrammarCorpus | FileCorpus | UrlCorpus | HuggingFaceCorpus | ParallelCorpus, Field(discriminator="source")
+]

@@ -1,4 +1,4 @@
-"""Where documents come from: a grammar, local files, the web, or the Hugging Face hub."""
+"""Where documents come from: a grammar, local files, the web, the Hugging Face hub, or files of sentences in two languages."""
 
 import glob
 from collections.abc import Iterator, Sequence
@@ -9,20 +9,22 @@ from typing import NamedTuple
 
 from stages.lm.corpus import toy
 from stages.lm.corpus.grammar import Entropy, Grammar
+from stages.lm.corpus.parallel import read_pairs
 from stages.lm.corpus.reading import Size, read_documents
-from stages.lm.corpus.settings import CorpusSettings, FileCorpus, FilesCorpus, GrammarCorpus, UrlCorpus
+from stages.lm.corpus.settings import CorpusSettings, FileCorpus, FilesCorpus, GrammarCorpus, ParallelCorpus, UrlCorpus
 from stages.lm.errors import UserError
 
 GRAMMARS = {"stories": toy.stories}
 
 
 class Document(NamedTuple):
-    """A document as it comes: its text, the name of its source, the split it was given to, its surprisal if known."""
+    """A document as it comes: its text, the name of its source, the split it was given to; its surprisal, its translation."""
 
     text: str
     source: str
     split: str
     bits: float | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Source:
     files: Sequence[SourceFile] = ()
     entropy: Entropy | None = None
     """What is known exactly about a grammar's documents."""
+    parallel: bool = False
+    """Whether every document comes with its translation."""
 
 
 def open_source(settings: CorpusSettings, downloads: Path) -> Source:
@@ -57,16 +61,21 @@ def open_source(settings: CorpusSettings, downloads: Path) -> Source:
         grammar = GRAMMARS[settings.grammar]()
         stories = _grammar_documents(settings, grammar)
         return Source(stories, frozenset({"train"}), skipped, settings.documents, entropy=grammar.entropy())
+    if isinstance(settings, ParallelCorpus):
+        sides = _sentence_files(settings)
+        return Source(_pairs(settings), frozenset(settings.files), skipped, files=sides, parallel=True)
     files = fetch(settings, downloads)
     given = frozenset(file.split for file in files)
     return Source(_file_documents(settings, files, skipped), given, skipped, files=files)
 
 
 def source_files(settings: CorpusSettings) -> list[str]:
-    """The local files that a corpus of source `file` reads, patterns expanded; none for other sources.
+    """The local files that a corpus of source `file` or `parallel` reads, patterns expanded; none for other sources.
 
     Raises UserError for a path that is no file and for a pattern that matches none.
     """
+    if isinstance(settings, ParallelCorpus):
+        return [str(file.path) for file in _sentence_files(settings)]
     return [str(file.path) for file in _matching_files(settings)] if isinstance(settings, FileCorpus) else []
 
 
@@ -109,6 +118,25 @@ def _grammar_documents(settings: GrammarCorpus, grammar: Grammar) -> Iterator[Do
     for index in range(settings.documents):
         text, bits = grammar.sample(settings.seed, index)
         yield Document(text, name, "train", bits)
+
+
+def _pairs(settings: ParallelCorpus) -> Iterator[Document]:
+    """The pairs of a parallel corpus, at most `max_pairs` a split."""
+    for split, sides in settings.files.items():
+        pairs = read_pairs(Path(sides.source), Path(sides.target))
+        for sentence, translation in islice(pairs, settings.max_pairs):
+            yield Document(sentence, sides.source, split, target=translation)
+
+
+def _sentence_files(settings: ParallelCorpus) -> list[SourceFile]:
+    """Both files of every split. Raises UserError for a path that is no file."""
+    files = [
+        SourceFile(Path(path), path, split) for split, sides in settings.files.items() for path in (sides.source, sides.target)
+    ]
+    for file in files:
+        if not file.path.is_file():
+            raise UserError(f"{file.name}: no such file; mend it in the corpus settings (files.{file.split})")
+    return files
 
 
 def _matching_files(settings: FileCorpus) -> list[SourceFile]:

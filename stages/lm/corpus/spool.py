@@ -14,21 +14,16 @@ BATCH_DOCUMENTS = 8192
 class SpoolWriter:
     """Writes cleaned documents with the index of their split, to be read back by `read_spool`."""
 
-    def __init__(self, file: Path, with_bits: bool) -> None:
-        self.columns = store.schema(with_bits).append(pa.field("split", pa.uint8()))
+    def __init__(self, file: Path, columns: pa.Schema) -> None:
+        self.columns = columns.append(pa.field("split", pa.uint8()))
         self.writer = pa.ipc.new_stream(str(file), self.columns, options=pa.ipc.IpcWriteOptions(compression="lz4"))
-        self.rows: list[tuple[str | bytes | float | int | None, ...]] = []
+        self.rows: list[tuple[str | bytes | float | int, ...]] = []
         self.bytes = 0
 
-    def write(self, digest: bytes, encoded: bytes, source: str, bits: float | None, split: int) -> None:
-        """Add one document; `bits` is left out of the columns where no document has any."""
-        row = (
-            (digest.hex(), encoded, source, bits, split)
-            if "bits" in self.columns.names
-            else (digest.hex(), encoded, source, split)
-        )
+    def write(self, row: tuple[str | bytes | float | int, ...]) -> None:
+        """Add one document: the values of the columns and its split; texts in UTF-8."""
         self.rows.append(row)
-        self.bytes += len(encoded)
+        self.bytes += sum(len(value) for value in row if isinstance(value, bytes))
         if self.bytes >= BATCH_BYTES or len(self.rows) == BATCH_DOCUMENTS:
             self._flush()
 
@@ -40,7 +35,9 @@ class SpoolWriter:
         if self.rows:
             values = zip(*self.rows, strict=True)
             arrays = [
-                pa.array(column, pa.large_binary()).cast(field.type) if field.name == "text" else pa.array(column, field.type)
+                pa.array(column, pa.large_binary()).cast(field.type)
+                if field.name in store.TEXT_COLUMNS
+                else pa.array(column, field.type)
                 for column, field in zip(values, self.columns, strict=True)
             ]
             self.writer.write_batch(pa.record_batch(arrays, schema=self.columns))

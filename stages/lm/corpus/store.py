@@ -1,6 +1,6 @@
 """The document store of a corpus: Parquet shards by split, written and read in pieces of bounded size.
 
-    {train,valid,test}-00000.parquet ...   columns id, text, source, and bits where the source knows them
+    {train,valid,test}-00000.parquet ...   columns id, text, source, and bits or target where the source knows them
 
 A row group holds about 4 MiB of text and a shard about 256 MiB, so that readers can share the work and none holds more than
 one row group in memory. Equal documents in equal order give equal bytes.
@@ -20,10 +20,22 @@ ROW_GROUP_BYTES = 4 << 20
 SHARD_BYTES = 256 << 20
 
 
-def schema(with_bits: bool) -> pa.Schema:
-    """The columns of a shard: the hash of the text in hex, the text, its source, its surprisal in bits under a grammar."""
+TEXT_COLUMNS = ("text", "target")
+"""Columns of text: that of every document, and its translation in a parallel corpus."""
+
+
+def schema(with_bits: bool = False, with_target: bool = False) -> pa.Schema:
+    """The columns of a shard: the hash of the text in hex, the text, its source, its surprisal in bits, its translation."""
     fields = [("id", pa.string()), ("text", pa.large_string()), ("source", pa.string())]
-    return pa.schema([*fields, ("bits", pa.float64())] if with_bits else fields)
+    fields += [("bits", pa.float64())] if with_bits else []
+    return pa.schema([*fields, ("target", pa.large_string())] if with_target else fields)
+
+
+def text_columns(folder: Path) -> tuple[str, ...]:
+    """The columns of text of a corpus: `text`, and `target` if it is parallel."""
+    written = [shard for split in SPLITS for shard in shards(folder, split)]
+    names = pq.read_schema(written[0]).names if written else ["text"]
+    return tuple(name for name in TEXT_COLUMNS if name in names)
 
 
 def shards(folder: Path, split: str) -> list[Path]:
@@ -39,9 +51,9 @@ def batches(folder: Path, split: str, columns: Sequence[str] = ("text",)) -> Ite
                 yield from file.read_row_group(group, columns=list(columns), use_threads=False).to_batches()
 
 
-def documents(folder: Path, split: str) -> Iterator[str]:
-    """The texts of a split in stable order."""
-    for batch in batches(folder, split):
+def documents(folder: Path, split: str, column: str = "text") -> Iterator[str]:
+    """The texts of a split in stable order, or their translations in the column `target`."""
+    for batch in batches(folder, split, (column,)):
         for text in batch.column(0):
             yield text.as_py()
 

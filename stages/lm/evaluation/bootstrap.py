@@ -35,7 +35,10 @@ def resampled_sums(columns: NDArray[np.float64], samples: int, seed: int) -> NDA
 
 
 def interval(value: float, resampled: NDArray[np.float64], confidence: float) -> Interval:
-    """`value` with the central `confidence` share of its resampled values."""
+    """`value` with the central `confidence` share of its resampled values, of which some may be infinite."""
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(resampled, [tail, 1.0 - tail])
+    if np.isfinite(resampled).all():
+        low, high = np.quantile(resampled, [tail, 1.0 - tail])
+    else:
+        low, high = np.quantile(resampled, [tail, 1.0 - tail], method="nearest")
     return {"value": float(value), "low": float(low), "high": float(high)}

@@ -1,9 +1,10 @@
 """The settings of an evaluation."""
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, model_validator
 
+from stages.lm.inference.settings import FillingSettings, NeighbourSettings, SearchSettings
 from stages.lm.settings import Settings
 
 
@@ -22,3 +23,85 @@ class EvaluationSettings(Settings):
     """auto takes a GPU where there is one."""
     threads: int = Field(default=2, ge=1)
     """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""
+
+
+class TranslationEvaluationSettings(EvaluationSettings):
+    """What is measured of a translator, and how its translations are found."""
+
+    search: SearchSettings = SearchSettings()
+
+
+class ClassificationSettings(Settings):
+    """A small task made from the corpus: does a passage follow another? Learned from the trained weights and from scratch."""
+
+    length: int = Field(default=32, ge=1)
+    """Tokens of a passage; fewer where the context has no room for two."""
+    steps: int = Field(default=200, ge=1)
+    """Steps of fine-tuning."""
+    batch_size: int = Field(default=32, ge=1)
+    """Pairs of passages in each step."""
+    learning_rate: PositiveFloat = 5e-4
+    """The highest learning rate."""
+    examples: int = Field(default=1000, ge=1)
+    """Pairs of the evaluated split on which the accuracy is measured."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the examples and of the weights that are new."""
+
+
+class MaskedMeasures(Settings):
+    """What is measured of a model that fills in blanks, beside what is measured of every model."""
+
+    documents: int = Field(default=100, ge=1)
+    """In so many documents of the split, evenly spread, every token is hidden in turn."""
+    classification: ClassificationSettings | None = ClassificationSettings()
+    """null leaves the fine-tuning out."""
+
+
+class MaskedEvaluationSettings(EvaluationSettings, MaskedMeasures):
+    """The settings of the evaluate stage for a model that fills in blanks."""
+
+
+class MaskedSettings(FillingSettings, MaskedMeasures):
+    """What is measured of a model that fills in blanks, and which blanks it fills in for the report."""
+
+    @property
+    def measures(self) -> dict[str, Any]:
+        """The part that the evaluate stage wants."""
+        return {name: value for name, value in self.resolved().items() if name in MaskedMeasures.model_fields}
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The part that the decode stage wants."""
+        return {name: value for name, value in self.resolved().items() if name in FillingSettings.model_fields}
+
+
+class VectorMeasures(Settings):
+    """What is measured of word vectors, beside their loss."""
+
+    analogies: list[str] = []
+    """Four words each, `a b c d`: b is to a as d is to c."""
+
+    @model_validator(mode="after")
+    def _check_analogies(self) -> Self:
+        for analogy in self.analogies:
+            if len(analogy.split()) != 4:
+                raise ValueError(f"analogies: {analogy!r} should be four words, as in `man king woman queen`")
+        return self
+
+
+class VectorEvaluationSettings(EvaluationSettings, VectorMeasures):
+    """The settings of the evaluate stage for word vectors."""
+
+
+class VectorsSettings(NeighbourSettings, VectorMeasures):
+    """What is measured of word vectors, and what of them the report shows."""
+
+    @property
+    def measures(self) -> dict[str, Any]:
+        """The part that the evaluate stage wants."""
+        return {name: value for name, value in self.resolved().items() if name in VectorMeasures.model_fields}
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The part that the decode stage wants."""
+        return {name: value for name, value in self.resolved().items() if name in NeighbourSettings.model_fields}

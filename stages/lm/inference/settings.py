@@ -1,10 +1,41 @@
 """The settings of decoding."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.lm.settings import Settings
+
+
+class SearchSettings(Settings):
+    """How a translation is found."""
+
+    beam_size: int = Field(default=4, ge=1)
+    """How many beginnings are followed at once; 1 takes the most probable token each time."""
+    length_penalty: float = Field(default=0.6, ge=0.0)
+    """Log-probabilities are divided by ((5 + length) / 6) to this power before they are compared (Wu et al. 2016)."""
+    extra_tokens: int = Field(default=50, ge=0)
+    """A translation has at most so many tokens more than its source (Vaswani et al. 2017, section 6.1)."""
+
+
+class TranslationSettings(SearchSettings):
+    """How a translator's sentences are found, and which of them the decode stage shows."""
+
+    sentences: list[str] = []
+    """Sentences to translate."""
+    split: Literal["train", "valid", "test"] | None = "test"
+    """A split of the corpus to translate beside its references; null for none."""
+    examples: int | None = Field(default=10, ge=1)
+    """How many pairs of the split are shown, evenly spread; null shows all."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one."""
+    threads: int = Field(default=2, ge=1)
+    """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""
+
+    @property
+    def search(self) -> SearchSettings:
+        """The settings of the search alone."""
+        return SearchSettings(**{name: getattr(self, name) for name in SearchSettings.model_fields})
 
 
 class DecodingSettings(Settings):
@@ -32,3 +63,38 @@ class DecodingSettings(Settings):
     """auto takes a GPU where there is one."""
     threads: int = Field(default=2, ge=1)
     """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""
+
+
+MASK = "[MASK]"
+"""Stands for a token to be filled in."""
+
+
+class FillingSettings(Settings):
+    """Which blanks are filled in, for models that see both directions."""
+
+    prompts: list[str] = []
+    """Texts with one or more blanks, each written [MASK] and one token long."""
+    candidates: int = Field(default=5, ge=1)
+    """How many tokens are shown for each blank, the most probable first."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one."""
+    threads: int = Field(default=2, ge=1)
+    """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""
+
+    @model_validator(mode="after")
+    def _check_blanks(self) -> Self:
+        for prompt in self.prompts:
+            if MASK not in prompt:
+                raise ValueError(f"prompts: {prompt!r} has no blank; write {MASK} where a token is to be filled in")
+        return self
+
+
+class NeighbourSettings(Settings):
+    """Which word vectors are shown."""
+
+    words: int = Field(default=12, ge=1)
+    """The neighbours of so many words are shown, the most frequent ones."""
+    neighbours: int = Field(default=6, ge=1)
+    """How many of each."""
+    pictured: int = Field(default=80, ge=3)
+    """How many words the picture has, the most frequent ones."""

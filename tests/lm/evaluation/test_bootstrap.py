@@ -28,6 +28,11 @@ def test_intervals_hold_the_true_ratio_as_often_as_they_say() -> None:
     assert held / 300 == pytest.approx(0.9, abs=0.05)
 
 
+def test_an_infinite_value_has_an_interval_too() -> None:
+    found = interval(float("inf"), np.array([1.0] * 10 + [np.inf] * 190), confidence=0.95)
+    assert found == {"value": float("inf"), "low": 1.0, "high": float("inf")}
+
+
 def test_columns_are_resampled_together() -> None:
     values = np.random.default_rng(2).exponential(size=500)
     sums = resampled_sums(np.stack([3.0 * values, values], axis=1), samples=200, seed=0)

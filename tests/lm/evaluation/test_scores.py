@@ -30,6 +30,18 @@ def test_bits_per_byte_and_perplexity_of_two_documents() -> None:
     assert found["source"] is None
 
 
+def test_what_unknown_tokens_hide_is_paid_for() -> None:
+    """Three letters out of 257 in the second document: 3 log2 257 bits more, and perplexity as before."""
+    lossy = documents()._replace(spelled=np.array([0, 3]))
+    found = scores(lossy, None, SETTINGS)
+    assert found["bits_per_byte"]["value"] == pytest.approx((32 + 3 * math.log2(257)) / 16)
+    assert found["spelled_bits_per_byte"] == pytest.approx(3 * math.log2(257) / 16)
+    assert found["bits_per_byte"]["high"] == pytest.approx((20 + 3 * math.log2(257)) / 10)
+    assert found["perplexity"]["value"] == pytest.approx(16.0)
+    assert found["nats_per_token"] == pytest.approx(4.0 * math.log(2))
+    assert scores(documents(), None, SETTINGS)["spelled_bits_per_byte"] is None
+
+
 def test_intervals_span_what_resampling_two_documents_can_give() -> None:
     found = scores(documents(), None, SETTINGS)
     # draws are {first, first}, {both}, {second, second}: 12/4, 16/4... bits per token
