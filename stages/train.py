@@ -1,62 +1,119 @@
 """Train a model on a token artifact: by counting, or by gradient descent with checkpoints that outlive the job.
 
-python -m stages.train --config FILE --tokens DIR --out DIR [--state DIR] [--checkpoint-seconds S] [--wandb MODE]
+python -m stages.train --config FILE --tokens DIR --out DIR [--state DIR] [--checkpoint-seconds S] ...
+python -m stages.train replay --run DIR --tokens DIR --step N [--tokenizer DIR]
+python -m stages.train overfit --config FILE --tokens DIR
 
-Killed at any moment, the same command goes on from the last checkpoint and ends with the same bytes.
+Killed at any moment, the first goes on from the last checkpoint and ends with the same bytes. The second shows what any step of
+a finished run learned from; the third tries whether the model can learn a few sequences by heart, and ends with 1 if not.
 """
 
 import argparse
+import sys
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from stages.lm import artifacts, provenance, script
+from stages.lm import artifacts, script
+from stages.lm.artifacts import Artifact, Draft
+from stages.lm.errors import UserError
 from stages.lm.models import registry
 from stages.lm.settings import parse
-from stages.lm.tokens import TokenArray
-from stages.lm.training import fitting, tracking
+from stages.lm.training import distributed, machine, tracking
+from stages.lm.training.distributed import ALONE, Ranks
+from stages.lm.training.engines import Engine
+from stages.lm.training.fitting import Fitted, fit
+from stages.lm.training.job import Job
+from stages.lm.training.loop import Conduct
 from stages.lm.training.metrics import METRICS, TIMING
 from stages.lm.training.settings import TrainSettings
-from stages.lm.training.state import StateFolder
 
 
-def main() -> None:
+def main(ranks: Ranks = ALONE) -> None:
+    if sys.argv[1:2] in (["replay"], ["overfit"]):
+        # Loaded by name, they are no part of this stage's code version: what they show may change without a new training.
+        commands = import_module("stages.lm.training.commands")
+        sys.exit(getattr(commands, sys.argv[1])(sys.argv[2:]))
     args = script.arguments("train", __doc__, inputs=("tokens",), extend=add_options)
+    options, name = args.options, args.out.resolve().name
     settings = parse(TrainSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
-    about = tokens.json("stats.json")
-    splits = {split: TokenArray.open(tokens.path, split) for split in ("train", "valid")}
     family = registry.module_of(settings.model.family)
+    if settings.model.trained_by == "counting":  # in one process
+        if not ranks.is_first:
+            return
+        ranks = ALONE
 
-    with artifacts.writing(args.out, "train", settings.resolved(), {"tokens": tokens}, {family}) as draft:
-        draft.seed, draft.volatile = settings.training.seed, {TIMING, "timing.json"}
-        identity = {
-            "settings and tokens": artifacts.digest("train", settings.resolved(), {"tokens": tokens.digest}),
-            "code": provenance.code_version("stages.train", family),
-        }
-        state = StateFolder(args.options.state or Path("state") / "train" / args.out.resolve().name, identity)
-        tracker = tracking.start(args.options.wandb, args.out.resolve().name, settings.resolved())
-        fitted = fitting.fit(settings, about["vocab_size"], splits, state, tracker, args.options.checkpoint_seconds)
-        description = registry.ModelDescription(
-            family=settings.model.family,
-            settings=settings.model,
-            vocab_size=about["vocab_size"],
-            end_of_text=about["end_of_text"],
-            tokenizer=about["tokenizer"],
-            tokens=tokens.digest,
-        )
-        registry.save(fitted.model, description, draft.path)
-        draft.write_text(METRICS, fitted.logs[METRICS])
-        draft.write_text(TIMING, fitted.logs[TIMING])
-        draft.write_json("stats.json", fitted.stats)
-        draft.write_json("timing.json", fitted.timing)
-        draft.write_text("README.md", readme(fitted.stats))
-    tracker.close()
-    state.remove()
+    writing = artifacts.writing(args.out, "train", settings.resolved(), {"tokens": tokens}, {family})
+    with ranks.only_first(writing) as draft:
+        job = Job.of(settings, tokens, name, options.state, options.milestone_every)
+        job.ranks, job.engine = ranks, options.engine
+        job.conduct = conduct_of(job, options)
+        with ranks.together():
+            if ranks.is_first:
+                job.tracker = tracking.start(options.wandb, options.tensorboard, name, settings.resolved())
+        fitted = fit(job)
+        with ranks.together():
+            if draft is not None:
+                write(draft, fitted, job, tokens)
+    job.tracker.close()
+    if ranks.is_first:
+        job.state.finish()
+
+
+def write(draft: Draft, fitted: Fitted, job: Job, tokens: Artifact) -> None:
+    """The files of the artifact."""
+    draft.seed, draft.volatile = job.settings.training.seed, {TIMING, "timing.json"}
+    description = registry.ModelDescription(
+        family=job.settings.model.family,
+        settings=job.settings.model,
+        vocab_size=job.source.vocab_size,
+        end_of_text=job.source.end_of_text,
+        tokenizer=tokens.json("stats.json")["tokenizer"],
+        tokens=tokens.digest,
+    )
+    registry.save(fitted.model, description, draft.path)
+    draft.write_text(METRICS, fitted.logs[METRICS])
+    draft.write_text(TIMING, fitted.logs[TIMING])
+    draft.write_json("stats.json", fitted.stats)
+    draft.write_json("timing.json", fitted.timing)
+    draft.write_text("README.md", readme(fitted.stats))
+
+
+def conduct_of(job: Job, options: argparse.Namespace) -> Conduct:
+    """How the options of the command line want the run to be carried out.
+
+    What only looks is loaded by name, so that it is no part of this stage's code version: it changes no model.
+    """
+    if options.sample_every and not options.tokenizer:
+        raise UserError("--sample-every: needs --tokenizer DIR too, to show what the model writes as text")
+    sample = None
+    if options.sample_every and job.settings.model.task == "language model":
+        sample = import_module("stages.lm.training.samples").sampler(options.tokenizer, job.settings.training.seed)
+    return Conduct(options.checkpoint_seconds, options.time_limit, utilisation(job), options.sample_every, sample)
+
+
+def utilisation(job: Job) -> float | None:
+    """The share of this machine's matrix-product peak that one token per second is; None where nothing is multiplied."""
+    count = import_module("stages.lm.accounting.flops")
+    operations = count.training_flops(count.forward_flops_per_token(job.settings.model, job.source.vocab_size), 1)
+    if not operations:
+        return None
+    device = machine.prepare(job.settings.training)
+    size = 8192 if device.type == "cuda" else 1024
+    return float(operations / machine.matmul_rate((size, size, size), job.settings.training, device) / job.ranks.count)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help="checkpoints (default: state/train/<name of --out>)")
     parser.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="S", help="time between checkpoints")
+    parser.add_argument("--milestone-every", type=int, metavar="N", help="steps between checkpoints that are kept for good")
+    parser.add_argument("--time-limit", type=float, metavar="S", help="stop with a checkpoint after so many seconds")
+    parser.add_argument("--sample-every", type=int, metavar="N", help="steps between looks at what the model writes")
+    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="the tokenizer artifact, for these looks")
+    parser.add_argument("--engine", choices=get_args(Engine), default="ddp", help="of several processes: %(choices)s")
+    parser.add_argument("--tensorboard", action="store_true", help=f"also write what TensorBoard shows, to {tracking.BOARDS}")
     parser.add_argument("--wandb", choices=tracking.MODES, default="disabled", help="also log to Weights & Biases")
 
 
@@ -82,4 +139,5 @@ def readme(stats: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    script.run(main)
+    with distributed.joined() as joined:
+        script.run(partial(main, joined))

@@ -2,7 +2,7 @@
 
 import json
 import os
-import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,28 +15,19 @@ import pytest
 import yaml
 
 from stages.lm import artifacts
+from tests.counting_tokens import VOCAB, write_tokens
 
-VOCAB = 20
 GPT: dict[str, object] = {
     "model": {"family": "transformer", "layers": 1, "heads": 2, "d_model": 16, "context_length": 16},
     "training": {"steps": 150, "batch_size": 2, "learning_rate": 1e-2, "validate_every": 40, "threads": 1, "device": "cpu"},
 }
+MODEL, TRAINING = cast(dict[str, object], GPT["model"]), cast(dict[str, object], GPT["training"])
 TRIGRAM: dict[str, object] = {"model": {"family": "ngram", "order": 3}}
 
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A token artifact of documents that count up from a random number."""
-    folder, rng = tmp_path_factory.mktemp("tokens") / "tiny", np.random.default_rng(0)
-    with artifacts.writing(folder, "tokenize", {}, {}) as draft:
-        for split, documents in (("train", 200), ("valid", 30), ("test", 30)):
-            starts, lengths = rng.integers(VOCAB, size=documents), rng.integers(5, 30, size=documents)
-            texts = [[*(1 + (start + np.arange(n)) % (VOCAB - 1)), 0] for start, n in zip(starts, lengths, strict=True)]
-            np.save(draft.path / f"{split}.npy", np.concatenate(texts).astype(np.uint16))
-            np.save(draft.path / f"{split}.offsets.npy", np.cumsum([0, *lengths + 1]))
-            np.save(draft.path / f"{split}.bytes.npy", lengths)
-        draft.write_json("stats.json", {"vocab_size": VOCAB, "end_of_text": 0, "tokenizer": "0123456789ab", "splits": {}})
-    return folder
+    return write_tokens(tmp_path_factory.mktemp("tokens") / "tiny")
 
 
 class Stage:
@@ -98,6 +89,8 @@ def test_a_transformer_is_trained_and_described(whole: Stage) -> None:
     assert artifact.settings["training"]["weight_decay"] == 0.1
     lines = artifact.file("metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1]) == {"step": 150, "tokens": 4800, "validation_loss": stats["validation_loss"]}
+    clock = [json.loads(line) for line in artifact.file("timing.jsonl").read_text().splitlines()]
+    assert all(0 < line["model_flops_utilisation"] < 1 for line in clock)
     volatile = {name for name, entry in artifact.manifest["outputs"].items() if not entry["deterministic"]}
     assert volatile == {"timing.json", "timing.jsonl"}
     assert not (whole.folder / "state" / "train" / "gpt").exists()
@@ -124,16 +117,75 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(stage: Stage, w
 
 
 @pytest.mark.slow
-def test_killed_at_many_random_moments_it_ends_with_the_same_bytes(stage: Stage, whole: Stage) -> None:
-    moments = random.Random(0)
-    for step in (1, 20, 45, 80, 120):
-        process = stage.start("gpt", GPT, *EVERY_STEP)
-        wait_for_step(stage.folder / "state" / "train" / "gpt", step, process)
-        time.sleep(moments.random() * 0.05)
-        process.kill()
-        process.wait()
-    assert stage.run("gpt", GPT).returncode == 0
+def test_killed_at_many_random_instants_every_family_ends_with_the_same_bytes(root: Path) -> None:
+    """The long version: python -m tests.lm.training.kills --kills 100."""
+    command = [sys.executable, "-m", "tests.lm.training.kills", "--kills", "12"]
+    done = subprocess.run(command, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 runs ended with other bytes" in done.stdout
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(stage: Stage, whole: Stage) -> None:
+    assert stage.run("gpt", GPT, "--time-limit", "0", *EVERY_STEP).returncode == 75
+    assert stage.run("gpt", GPT, "--time-limit", "0", *EVERY_STEP).returncode == 75
+    newest = stage.folder / "state/train/gpt/step-000000002/state.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    said = stage.run("gpt", GPT).stderr
+    assert "step-000000002 is passed over: state.safetensors is not what was written" in said
+    assert "going on after step 1" in said
     assert stage.content("gpt") == whole.content("gpt")
+
+
+def test_a_full_disk_ends_with_one_line_and_with_space_it_goes_on(stage: Stage, whole: Stage) -> None:
+    """On a file system of its own that has room for two checkpoints, but not for a third one beside them."""
+    if subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("no rights here to mount a small file system")
+    train = shlex.join(stage.command("gpt", GPT, *EVERY_STEP))
+    script = f"""mkdir state && mount -t tmpfs -o size=180k none state
+        {train}; echo "full: $?"; ls state/train/gpt
+        mount -o remount,size=10m none state; {train}; echo "again: $?" """
+    command = ["unshare", "-rm", "sh", "-c", script]
+    done = subprocess.run(command, cwd=stage.folder, env=stage.environment, capture_output=True, text=True)
+    assert done.stdout.split() == [
+        "full:",
+        "2",
+        "metrics.jsonl",
+        "step-000000001",
+        "step-000000002",
+        "timing.jsonl",
+        "again:",
+        "0",
+    ]
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert "step-000000003: No space left on device; free some space" in errors[0]
+    assert "going on after step 2" in done.stderr
+    assert stage.content("gpt") == whole.content("gpt")
+
+
+def run_command(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stages.train", *words, "--tokens", str(stage.tokens)]
+    return subprocess.run(command, cwd=stage.folder, env=stage.environment, capture_output=True, text=True)
+
+
+def test_any_step_of_a_finished_run_can_be_shown_again(whole: Stage) -> None:
+    done = run_command(whole, "replay", "--run", "results/gpt", "--step", "33", "--json", "step.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("step 33: loss ")
+    assert len(json.loads((whole.folder / "step.json").read_text())["examples"]) == 2
+    refused = run_command(whole, "replay", "--run", "results/gpt", "--step", "151")
+    assert refused.returncode == 2
+    assert "--step: 151 is not one of the steps 1 to 150" in refused.stderr
+
+
+def test_a_batch_that_cannot_be_learned_by_heart_ends_with_1(stage: Stage) -> None:
+    for name, rate, code, said in (("good", 1e-2, 0, "learned by heart"), ("bad", 1e-9, 1, "NOT learned")):
+        (stage.folder / f"{name}.yaml").write_text(yaml.safe_dump(GPT | {"training": TRAINING | {"learning_rate": rate}}))
+        done = run_command(stage, "overfit", "--config", f"{name}.yaml", "--steps", "300", "--below", "0.1")
+        assert done.returncode == code, done.stderr
+        assert said in done.stdout
 
 
 def test_an_ngram_model_is_counted_whatever_the_settings_of_training(stage: Stage) -> None:
@@ -143,9 +195,6 @@ def test_an_ngram_model_is_counted_whatever_the_settings_of_training(stage: Stag
     one, two = stage.artifact("one"), stage.artifact("two")
     assert (one.digest, one.manifest["content"]) == (two.digest, two.manifest["content"])
     assert one.json("stats.json")["parameters"] > VOCAB
-
-
-MODEL, TRAINING = cast(dict[str, object], GPT["model"]), cast(dict[str, object], GPT["training"])
 
 
 @pytest.mark.parametrize(

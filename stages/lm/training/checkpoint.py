@@ -1,20 +1,70 @@
 """Model, optimizer and step in one safetensors file; nothing in it can run code when it is read."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor, nn
+
+from stages.lm.training.sharding import like, whole
+
+
+class Writable(Protocol):
+    """A binary stream, or what looks like one."""
+
+    def write(self, content: Any, /) -> Any: ...
+
 
 Target = str | PathLike[str] | IO[bytes]
 
+DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+"""What safetensors call these types."""
 
-def save_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, iteration: int, out: Target) -> None:
-    """Write everything that training needs to go on from `iteration` to a path or an open binary file."""
-    tensors = {f"model.{name}": tensor for name, tensor in _distinct(model.state_dict()).items()}
+
+@dataclass
+class Snapshot:
+    """A copy of a training's state in the memory of the host: what comes later does not change it."""
+
+    tensors: dict[str, Tensor]
+    about: str
+    """What is no tensor, as JSON."""
+
+    def write(self, out: Writable) -> None:
+        """Write a safetensors file, tensor by tensor, without another copy; other threads go on meanwhile."""
+        header: dict[str, Any] = {"__metadata__": {"about": self.about}}
+        end = 0
+        for name, tensor in self.tensors.items():
+            start, end = end, end + tensor.numel() * tensor.element_size()
+            header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)  # the data is aligned to 8 bytes
+        out.write(len(text).to_bytes(8, "little") + text)
+        for tensor in self.tensors.values():
+            out.write(tensor.flatten().view(torch.uint8).numpy().data)
+
+
+def snapshot(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    iteration: int,
+    extra: Mapping[str, Tensor] | None = None,
+    keep: bool = True,
+) -> Snapshot:
+    """The state of a training after `iteration` steps, and what `extra` there is to remember.
+
+    Shards are put together one tensor after the other, to which all ranks contribute; those that do not `keep` it get nothing.
+    """
+    aliases = _aliases(model)
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items() if name not in aliases}
+    tensors |= {f"extra.{name}": tensor for name, tensor in (extra or {}).items()}
     state = optimizer.state_dict()
     plain: dict[str, dict[str, Any]] = {}
     for index, entries in state["state"].items():
@@ -24,32 +74,58 @@ def save_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, iteratio
             else:
                 plain.setdefault(str(index), {})[key] = value
     about = {"iteration": iteration, "optimizer": plain, "param_groups": state["param_groups"]}
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(about)})
+    copies: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        content = whole(tensor.detach())
+        if keep:
+            copies[name] = content.to("cpu", copy=True).contiguous()
+    return Snapshot(copies, json.dumps(about))
+
+
+def save_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, iteration: int, out: Target) -> None:
+    """Write everything that training needs to go on from `iteration` to a path or an open binary file."""
+    taken = snapshot(model, optimizer, iteration)
     if isinstance(out, str | PathLike):
-        Path(out).write_bytes(content)
+        with Path(out).open("wb") as stream:
+            taken.write(stream)
     else:
-        out.write(content)
+        taken.write(out)
 
 
 def load_checkpoint(src: Target, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
     """Restore what `save_checkpoint` wrote, in place; returns the iteration. Without an optimizer its state is left out."""
+    iteration, _ = load_with_extra(src, model, optimizer)
+    return iteration
+
+
+def load_with_extra(
+    src: Target, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> tuple[int, dict[str, Tensor]]:
+    """As `load_checkpoint`; returns the iteration, and what extra there was."""
     content = Path(src).read_bytes() if isinstance(src, str | PathLike) else src.read()
-    tensors, about = load(content), _about(content)
-    aliases = _aliases(model.state_dict())
-    weights = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    model.load_state_dict(weights | {name: weights[kept] for name, kept in aliases.items()})
+    # A copy lies where torch puts its tensors: products of what lies elsewhere in memory may round differently.
+    tensors, about = {name: tensor.clone() for name, tensor in load(content).items()}, _about(content)
+    weights = _below("model.", tensors)
+    weights |= {name: weights[kept] for name, kept in _aliases(model).items()}
+    current = model.state_dict()
+    model.load_state_dict({name: like(tensor, current.get(name)) for name, tensor in weights.items()})
     if optimizer is not None:
         optimizer.load_state_dict(_optimizer_state(tensors, about, optimizer))
-    return int(about["iteration"])
+    return int(about["iteration"]), _below("extra.", tensors)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _optimizer_state(tensors: dict[str, Tensor], about: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """The state dictionary that `optimizer` wrote; tuples, which JSON does not know, are recognised by its current ones."""
     state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in about["optimizer"].items()}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for name, tensor in _below("optimizer.", tensors).items():
+        index, key = name.split(".", 1)
+        parameter = parameters[int(index)]
+        state.setdefault(int(index), {})[key] = like(tensor, parameter) if tensor.shape == parameter.shape else tensor
     groups = [
         {key: tuple(value) if isinstance(current.get(key), tuple) else value for key, value in group.items()}
         for group, current in zip(about["param_groups"], optimizer.param_groups, strict=True)
@@ -57,15 +133,11 @@ def _optimizer_state(tensors: dict[str, Tensor], about: dict[str, Any], optimize
     return {"state": state, "param_groups": groups}
 
 
-def _aliases(tensors: dict[str, Tensor]) -> dict[str, str]:
-    """Names of tensors that share their storage with an earlier one (tied weights), and the name of that."""
+def _aliases(model: nn.Module) -> dict[str, str]:
+    """Names of parameters that are the same as an earlier one (tied weights), and the name of that."""
     first: dict[int, str] = {}
-    return {name: first[t.data_ptr()] for name, t in tensors.items() if first.setdefault(t.data_ptr(), name) != name}
-
-
-def _distinct(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    aliases = _aliases(tensors)
-    return {name: tensor for name, tensor in tensors.items() if name not in aliases}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: first[id(parameter)] for name, parameter in named if first.setdefault(id(parameter), name) != name}
 
 
 def _about(content: bytes) -> dict[str, Any]:

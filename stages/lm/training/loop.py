@@ -1,183 +1,220 @@
 """Training by gradient descent: a few small functions around one optimizer step."""
 
-import io
 import logging
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stages.lm.errors import Stopped, UserError
-from stages.lm.models.interface import LanguageModel
-from stages.lm.progress import progress
-from stages.lm.training import machine
-from stages.lm.training.batches import ValidationSet, WindowSampler
-from stages.lm.training.checkpoint import load_checkpoint, save_checkpoint
-from stages.lm.training.clipping import clip_gradients
-from stages.lm.training.metrics import METRICS, TIMING, RunLog
-from stages.lm.training.optimizer import build_optimizer
-from stages.lm.training.schedule import cosine_schedule
-from stages.lm.training.settings import TrainingSettings
+from stages.lm.training import machine, watch
+from stages.lm.training.batches import Batch
+from stages.lm.training.checkpoint import load_with_extra, snapshot
+from stages.lm.training.data import Data
+from stages.lm.training.distributed import ALONE, Ranks
+from stages.lm.training.learner import Learner
+from stages.lm.training.metrics import METRICS, TIMING, Averages, RunLog
+from stages.lm.training.permutation import mix
+from stages.lm.training.prefetch import prefetched
 from stages.lm.training.signals import StopRequest, stop_on_signals
-from stages.lm.training.state import Progress, StateFolder
-from stages.lm.training.tracking import NoTracker, Tracker
+from stages.lm.training.state import Progress, Saver, StateFolder
+from stages.lm.training.tracking import Tracker, Trackers
+from stages.lm.training.view import View, view
 
 log = logging.getLogger("stagecraft")
 
 STATE = "state.safetensors"
 
 
-class Learner:
-    """A model with its optimizer: what one step changes."""
+@dataclass(frozen=True)
+class Conduct:
+    """How a run is carried out; nothing here influences its result."""
 
-    def __init__(self, model: nn.Module, settings: TrainingSettings, device: torch.device) -> None:
-        """Sets the process's threads and arithmetic from the settings: see `machine.prepare`."""
-        self.model, self.settings, self.device = model.to(device), settings, device
-        self.optimizer = build_optimizer(model, settings)
-        loss = cast(Callable[[Tensor], Tensor], model.loss)
-        self.loss: Callable[[Tensor], Tensor] = torch.compile(loss) if settings.compile else loss
-
-    def step(self, ids: Tensor, learning_rate: float) -> tuple[float, float]:
-        """One optimizer step on `ids` (batch, context_length + 1); returns the loss in nats per token and the gradient norm."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.zero_grad()
-        with machine.autocast(self.settings, self.device):
-            loss = self.loss(ids.to(self.device))
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = clip_gradients(self.model.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
-        return loss.item(), norm.item()
-
-    @torch.no_grad()
-    def validate(self, validation: ValidationSet) -> float:
-        """Mean loss over the counted tokens of the windows, in nats per token."""
-        model = cast(LanguageModel, self.model)
-        total = 0.0
-        size = self.settings.batch_size
-        for ids, counted in zip(torch.split(validation.ids, size), torch.split(validation.counted, size), strict=True):
-            with machine.autocast(self.settings, self.device):
-                log_probs = model.token_log_probs(ids.to(self.device))  # (batch, context_length)
-            total -= log_probs[counted.to(self.device)].sum().item()
-        return total / int(validation.counted.sum())
-
-    def learning_rate(self, step: int) -> float:
-        """The learning rate of step 1, 2, ...: the decay ends with the last one."""
-        settings = self.settings
-        return cosine_schedule(step, settings.learning_rate, settings.final_learning_rate, settings.warmup, settings.steps)
+    checkpoint_seconds: float = 300.0
+    """Time between checkpoints."""
+    time_limit: float | None = None
+    """Seconds after which the run stops with a checkpoint."""
+    utilisation: float | None = None
+    """The share of the device's matrix-product peak that one token per second is, if that is known."""
+    sample_every: int | None = None
+    """Steps between looks at what the model writes."""
+    sample: Callable[[nn.Module, int], str] | None = None
+    """What a model writes after a step; it uses no random numbers of torch's own."""
 
 
 @dataclass
 class Run:
     """A training run: the learner, its data, and where it leaves traces."""
 
-    learner: Learner
-    sampler: WindowSampler
-    validation: ValidationSet
+    build: Callable[[], Learner]
+    """Makes the learner with its initial weights."""
+    data: Data
     state: StateFolder
-    tracker: Tracker = field(default_factory=NoTracker)
-    checkpoint_seconds: float = 300.0
+    tracker: Tracker = field(default_factory=Trackers)
+    conduct: Conduct = field(default_factory=Conduct)
+    ranks: Ranks = ALONE
+    """Those that do these steps together; only the first leaves traces."""
 
     def __post_init__(self) -> None:
+        self.log, self.saver = RunLog(self.state.folder if self.ranks.is_first else None), Saver(self.state)
+        self.begin()
+
+    def begin(self) -> None:
+        """Be at step 0."""
+        self.done, self.learner = Progress(), self.build()
         self.settings = self.learner.settings
-        self.log = RunLog(self.state.folder)
-        self.done = Progress()
-        self.tokens_per_step = self.settings.batch_size * self.sampler.context_length
+        self.averages = Averages(self.settings.clip_norm, self.learner.device)
 
     def train(self) -> None:
         """Train to the last step, from the last checkpoint if there is one.
 
-        Raises Stopped after SIGTERM or SIGUSR1 (with a checkpoint saved), UserError if the loss is no longer a number.
+        Raises Stopped after SIGTERM, SIGUSR1 or at the time limit (with a checkpoint saved), UserError if the loss is no longer
+        a number.
         """
         self.resume()
-        self.learner.model.train()
+        first, last = self.done.step, self.settings.steps
+        batches = prefetched(self.data, first, last, self.learner.device)
         saved = time.monotonic()
-        total = self.settings.steps * self.tokens_per_step
-        with (
-            stop_on_signals() as stop,
-            progress("train", total, " tokens", start=self.done.step * self.tokens_per_step) as bar,
-        ):
-            while self.done.step < self.settings.steps:
-                loss = self.step()
-                bar.update(self.tokens_per_step, loss=f"{loss:.3f}")
-                if stop or time.monotonic() - saved >= self.checkpoint_seconds:
+        shown = view(self.done, last, self.data.tokens_per_step)
+        with stop_on_signals(self.conduct.time_limit) as stop, self.saver, shown as line:
+            for batch in batches:
+                self.step(batch)
+                self.report(batch, line)
+                is_late = time.monotonic() - saved >= self.conduct.checkpoint_seconds
+                stopped, due, failed = self.ranks.any(bool(stop), is_late, self.saver.has_failed)
+                if failed:
+                    self.wait_for_checkpoint()
+                if stopped or due or self.state.is_milestone(self.done.step):
                     self.save()
                     saved = time.monotonic()
-                self.raise_if_stopped(stop)
+                if stopped and self.done.step < last:
+                    self.stop(stop)
+            self.wait_for_checkpoint()
 
-    def step(self) -> float:
-        """One step, with its lines in the logs where they are due; returns the loss."""
-        step = self.done.step + 1
-        began = time.perf_counter()
-        learning_rate = self.learner.learning_rate(step)
-        loss, norm = self.learner.step(self.sampler.batch(self.done.step), learning_rate)
-        self.done = Progress(step, self.done.seconds + time.perf_counter() - began)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise UserError(
-                f"training: at step {step} the loss is {loss} and the gradient norm {norm}; lower training.learning_rate "
-                f"({self.settings.learning_rate}) or raise training.warmup_steps ({self.settings.warmup})"
-            )
-        records: list[dict[str, float]] = []
+    def step(self, batch: Batch) -> None:
+        """One step; nothing here waits for the device."""
+        began, number = time.perf_counter(), self.done.step + 1
+        self.seed(number)
+        self.averages.add(number, self.learner.step(batch, self.settings.learning_rate_at(number)))
+        seconds = self.done.seconds + time.perf_counter() - began
+        self.done = replace(self.done, step=number, tokens=self.done.tokens + batch.tokens, seconds=seconds)
+
+    def seed(self, number: int) -> None:
+        """Let what the model draws in step 1, 2, ... (by dropout for example) depend on seed, step and rank alone."""
+        drawn = mix(mix(np.uint64(self.settings.seed), np.uint64(self.ranks.rank)), np.uint64(number))
+        torch.manual_seed(int(drawn))
+
+    def report(self, batch: Batch, line: View) -> None:
+        """The lines of metrics that are due after this step."""
+        records: list[dict[str, Any]] = []
         if self.is_due(self.settings.log_every):
-            records.append({"loss": loss, "learning_rate": learning_rate, "gradient_norm": norm})
+            self.raise_if_not_finite()
+            records.append({"learning_rate": self.settings.learning_rate_at(self.done.step), **self.averages.read()})
         if self.is_due(self.settings.validate_every):
             records.append({"validation_loss": self.validate()})
-        if records:
-            self.record(records)
-        return loss
+        if self.is_due(self.settings.watch_every):
+            records.append({"norms": watch.norms(self.learner, batch)})
+        numbered = [{"step": self.done.step, "tokens": self.done.tokens, **record} for record in records]
+        for record in numbered:
+            self.log.add(METRICS, record)
+        if numbered:
+            timing = self.timing()
+            self.log.add(TIMING, timing)
+            self.tracker.log({name: value for record in (timing, *numbered) for name, value in record.items()})
+        if self.conduct.sample is not None and self.is_due(self.conduct.sample_every):
+            model = self.learner.engine.whole_model()
+            if self.ranks.is_first:
+                log.info("after step %d it writes: %s", self.done.step, self.conduct.sample(model, self.done.step))
+        line.update(self.data.tokens_per_step, numbered)
 
-    def is_due(self, every: int) -> bool:
+    def timing(self) -> dict[str, Any]:
+        """What the clock and the device say after this step."""
+        rate, share = self.done.tokens / self.done.seconds, self.conduct.utilisation
+        return {
+            "step": self.done.step,
+            "seconds": round(self.done.seconds, 4),
+            "tokens_per_second": round(rate, 1),
+            **({} if share is None else {"model_flops_utilisation": round(rate * share, 4)}),
+            "peak_memory_bytes": machine.peak_memory(self.learner.device),
+        }
+
+    def is_due(self, every: int | None) -> bool:
         """Whether what happens every so many steps, and after the last one, happens now."""
-        return self.done.step % every == 0 or self.done.step == self.settings.steps
+        return every is not None and (self.done.step % every == 0 or self.done.step == self.settings.steps)
 
     def validate(self) -> float:
-        self.learner.model.eval()
-        loss = self.learner.validate(self.validation)
-        self.learner.model.train()
+        loss = self.learner.validate(self.data)
+        best = min(loss, self.done.best_validation_loss or loss)
+        self.done = replace(self.done, best_validation_loss=best)
         log.info("step %d of %d: validation loss %.4f nats/token", self.done.step, self.settings.steps, loss)
         return loss
 
-    def record(self, records: list[dict[str, float]]) -> None:
-        """Lines of metrics for this step, one line of timing, and all of it to the tracker."""
-        tokens = self.done.step * self.tokens_per_step
-        timing = {
-            "step": self.done.step,
-            "seconds": round(self.done.seconds, 4),
-            "tokens_per_second": round(tokens / self.done.seconds, 1),
-            "peak_memory_bytes": machine.peak_memory(self.learner.device),
-        }
-        self.log.add(TIMING, timing)
-        shown: dict[str, float] = dict(timing)
-        for values in records:
-            metrics = {"step": self.done.step, "tokens": tokens, **values}
-            self.log.add(METRICS, metrics)
-            shown |= metrics
-        self.tracker.log(shown)
-
     def save(self) -> None:
-        """Write a checkpoint of this moment."""
-        buffer = io.BytesIO()
-        save_checkpoint(self.learner.model, self.learner.optimizer, self.done.step, buffer)
+        """Begin to write a checkpoint of this moment; the next steps need not wait for it."""
+        self.raise_if_not_finite()
+        carry = {f"carry.{index}": self.ranks.gather_rows(state) for index, state in enumerate(self.learner.carry)}
+        extra, keep = carry | self.averages.state(), self.ranks.is_first
+        taken = snapshot(self.learner.model, self.learner.optimizer, self.done.step, extra, keep)
         logs = {name: text.encode() for name, text in self.log.texts().items()}
-        self.state.write(self.done, {STATE: buffer.getvalue(), **logs})
+        with self.ranks.together():
+            if self.ranks.is_first:
+                self.saver.save(self.done, {STATE: taken, **logs})
+
+    def wait_for_checkpoint(self) -> None:
+        """Until the last checkpoint is on disk; raises what went wrong with it, on all ranks."""
+        with self.ranks.together():
+            self.saver.wait()
 
     def resume(self) -> None:
         """Go back to the last checkpoint, or to the beginning."""
-        found = self.state.latest()
-        if found is None:
-            self.log.restore({})
-            return
-        self.done, folder = found
-        load_checkpoint(folder / STATE, self.learner.model, self.learner.optimizer)
-        self.log.restore({name: (folder / name).read_text(encoding="utf-8") for name in (METRICS, TIMING)})
-        log.info("going on after step %d, from %s", self.done.step, folder)
+        found = self.ranks.from_first(self.state.latest)
+        texts: dict[str, str] = {}
+        if found is not None:
+            self.load(*found)
+            texts = {name: (found[1] / name).read_text(encoding="utf-8") for name in (METRICS, TIMING)}
+            log.info("going on after step %d, from %s", self.done.step, found[1])
+        with self.ranks.together():  # nobody reads any more when the first rank begins to write
+            self.log.restore(texts)
 
-    def raise_if_stopped(self, stop: StopRequest) -> None:
-        if stop and self.done.step < self.settings.steps:
-            raise Stopped(
-                f"stopped by {stop.name} after step {self.done.step} of {self.settings.steps}; the same command goes on"
-            )
+    def load(self, done: Progress, folder: Path) -> None:
+        self.done = done
+        _, extra = load_with_extra(folder / STATE, self.learner.model, self.learner.optimizer)
+        self.averages.load(extra)
+        carry = [extra[f"carry.{index}"] for index in range(sum(name.startswith("carry.") for name in extra))]
+        self.learner.carry = tuple(state[self.ranks.rows(len(state))].to(self.learner.device) for state in carry)
+
+    def go_to(self, step: int) -> None:
+        """Be after `step` steps, from the nearest checkpoint before or the beginning; the logs stay as they are."""
+        self.wait_for_checkpoint()
+        found = self.ranks.from_first(lambda: self.state.latest(at_most=step))
+        self.begin()
+        if found is not None:
+            self.load(*found)
+        for batch in prefetched(self.data, self.done.step, step, self.learner.device):
+            self.step(batch)
+
+    def raise_if_not_finite(self) -> None:
+        """Raises UserError with the step and the layer at fault, which the step is done again to find."""
+        bad = self.averages.first_not_finite()
+        if not bad:
+            return
+        self.go_to(bad - 1)
+        self.seed(bad)
+        found = self.ranks.everyones(watch.first_not_finite(self.learner, self.data.batch(bad - 1)))
+        where = next(filter(None, found), None)
+        raise UserError(
+            f"training: at step {bad} the loss or its gradient is no longer finite, first {where or 'in the sum of the losses'}; "
+            f"lower training.learning_rate ({self.settings.learning_rate}) or raise training.warmup_steps "
+            f"({self.settings.warmup})"
+        )
+
+    def stop(self, stop: StopRequest) -> None:
+        """Raises Stopped, when the checkpoint is on disk."""
+        self.wait_for_checkpoint()
+        by, steps = stop.name or "another process", self.settings.steps
+        raise Stopped(f"stopped by {by} after step {self.done.step} of {steps}; the same command goes on")

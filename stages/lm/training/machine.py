@@ -2,7 +2,9 @@
 
 import ctypes
 import logging
+import os
 import resource
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -22,8 +24,13 @@ def prepare(settings: TrainingSettings) -> torch.device:
     torch.set_float32_matmul_precision(settings.matmul_precision)
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise UserError("training.device: is cuda, but torch finds no GPU here; use auto or cpu, or run where there is one")
-    use_gpu = settings.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_gpu else "cpu")
+    if settings.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    place, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if place >= gpus:
+        raise UserError(f"training.device: process {place + 1} of this machine finds {gpus} GPUs; start one process for each GPU")
+    torch.cuda.set_device(place)
+    return torch.device("cuda")
 
 
 def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
@@ -44,6 +51,23 @@ def keep_memory() -> None:
     if mallopt is not None:
         for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 * 2**20)):
             mallopt(option, value)
+
+
+def matmul_rate(shape: tuple[int, int, int], settings: TrainingSettings, device: torch.device, seconds: float = 0.2) -> float:
+    """Operations per second, at its best, of a product (rows, inner) times (inner, columns) in the precision of the settings.
+
+    shape: rows, inner, columns.
+    """
+    rows, inner, columns = shape
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    left = torch.randn(rows, inner, device=device, dtype=dtype)
+    right = torch.randn(inner, columns, device=device, dtype=dtype)
+    times: list[float] = []
+    while len(times) < 2 or sum(times[1:]) + min(times) < seconds:  # the first does not count
+        began = time.perf_counter()
+        (left @ right)[0, 0].item()  # waits for the device
+        times.append(time.perf_counter() - began)
+    return 2 * rows * inner * columns / min(times[1:])
 
 
 def memory_in_use(device: torch.device | None = None) -> int:

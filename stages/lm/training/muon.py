@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stages.lm.training.optimizer import AdamW
+from stages.lm.training.sharding import like, whole
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -33,7 +34,8 @@ class Muon(AdamW):
         ahead = torch.lerp(gradient, momentum, MOMENTUM)  # Nesterov's look ahead
         length = 0.2 * max(parameter.shape) ** 0.5
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(orthogonalized(ahead), alpha=-group["lr"] * length)
+        # Of a matrix in shards each rank makes the whole step and takes its part.
+        parameter.add_(like(orthogonalized(whole(ahead)), parameter), alpha=-group["lr"] * length)
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from stages.lm.models.settings import ModelSettings, NgramSettings, TransformerSettings
+from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings
+from stages.lm.training.schedule import constant_schedule, cosine_schedule, linear_schedule, wsd_schedule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -17,14 +18,25 @@ class TrainingSettings(Settings):
     """Number of optimizer steps."""
     batch_size: PositiveInt = 32
     """Sequences in each step."""
+    micro_batch_size: PositiveInt | None = None
+    """Sequences that go through the model at once, by default the whole batch; fewer need less memory and change the result by
+    rounding only."""
+    batches: Literal["epochs", "random", "documents"] = "epochs"
+    """How a language model's windows are taken from the text. epochs: every window once an epoch, in an order of its own;
+    random: windows from anywhere; documents: as epochs, but no token sees another document than its own."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """muon makes the steps of the matrices inside the model orthogonal, and is AdamW for the rest."""
     learning_rate: PositiveFloat = 1e-3
     """The highest learning rate, reached at the end of the warm-up."""
     min_learning_rate: NonNegativeFloat | None = None
-    """The learning rate of the last step; by default a tenth of the highest."""
+    """The learning rate of the last step; by default a tenth of the highest. Unused by the constant schedule."""
     warmup_steps: NonNegativeInt | None = None
     """Steps over which the learning rate rises from 0; by default 5 % of all steps."""
+    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
+    """The learning rate after the warm-up. cosine and linear: falling to the last step; wsd: constant, and falling in the last
+    `decay_steps`; constant: to the end."""
+    decay_steps: PositiveInt | None = None
+    """wsd: steps over which the learning rate falls, by default a fifth of all steps."""
     weight_decay: NonNegativeFloat = 0.1
     """Decay of the matrices; norms and embeddings have none."""
     betas: tuple[Beta, Beta] = (0.9, 0.95)
@@ -41,6 +53,9 @@ class TrainingSettings(Settings):
     """How many sequences of the validation split, evenly spread, each measurement takes."""
     log_every: PositiveInt = 10
     """Steps between lines of metrics."""
+    activation_checkpointing: bool = False
+    """Keep of every block only its input, and compute it again in the backward pass: less memory, a third more arithmetic, the
+    same numbers."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU where there is one."""
     threads: PositiveInt = 2
@@ -49,6 +64,8 @@ class TrainingSettings(Settings):
     """Number format of the matrix products; weights and optimizer stay in fp32."""
     matmul_precision: Literal["highest", "high", "medium"] = "medium"
     """How exact fp32 matrix products have to be, as in torch.set_float32_matmul_precision; medium is fastest on CPUs."""
+    watch_every: PositiveInt | None = None
+    """Steps between lines with the norms of activations, weights and gradients of every layer; by default there are none."""
     compile: bool = False
     """Compile the model first (needs a C++ compiler); takes half a minute, and pays in long runs."""
 
@@ -60,12 +77,41 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"min_learning_rate {self.final_learning_rate} is above learning_rate {self.learning_rate}; lower it"
             )
+        if self.decay_steps is not None and self.schedule != "wsd":
+            raise ValueError(f"decay_steps belong to the schedule wsd, not to {self.schedule}; change one of them")
+        if self.schedule == "wsd" and self.warmup + self.decay > self.steps:
+            raise ValueError(
+                f"warmup_steps {self.warmup} and decay_steps {self.decay} are more than steps {self.steps}; lower one of them"
+            )
         return self
+
+    @property
+    def micro_batch(self) -> int:
+        """`micro_batch_size`, or its default."""
+        return min(self.micro_batch_size or self.batch_size, self.batch_size)
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of step 1, 2, ...: a decay ends with the last one."""
+        highest, final, warmup, steps = self.learning_rate, self.final_learning_rate, self.warmup, self.steps
+        match self.schedule:
+            case "cosine":
+                return cosine_schedule(step, highest, final, warmup, steps)
+            case "linear":
+                return linear_schedule(step, highest, final, warmup, steps)
+            case "wsd":
+                return wsd_schedule(step, highest, final, warmup, steps - self.decay, steps)
+            case "constant":
+                return constant_schedule(step, highest, warmup)
 
     @property
     def warmup(self) -> int:
         """`warmup_steps`, or its default."""
         return self.warmup_steps if self.warmup_steps is not None else self.steps // 20
+
+    @property
+    def decay(self) -> int:
+        """`decay_steps`, or its default."""
+        return self.decay_steps if self.decay_steps is not None else max(1, self.steps // 5)
 
     @property
     def final_learning_rate(self) -> float:
@@ -83,6 +129,6 @@ class TrainSettings(Settings):
         return {"model": self.model.resolved(), "training": relevant_training(self.model, self.training)}
 
 
-def relevant_training(model: TransformerSettings | NgramSettings, training: TrainingSettings) -> dict[str, Any]:
+def relevant_training(model: ModelSettings, training: TrainingSettings) -> dict[str, Any]:
     """The resolved settings of training that determine a model: none for families trained by counting."""
     return training.resolved() if model.trained_by == "gradient" else {}

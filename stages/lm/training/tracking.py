@@ -1,11 +1,16 @@
-"""Weights & Biases as an optional second reader of the metrics: it never influences a run, and is imported when asked for."""
+"""Other readers of the metrics, beside the logs: they never influence a run, and are imported when asked for."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from stages.lm.errors import UserError
 
 Mode = Literal["disabled", "offline", "online"]
 MODES: tuple[Mode, ...] = ("disabled", "offline", "online")
+
+BOARDS = Path("logs") / "tensorboard"
+"""A folder for each run is made here."""
 
 
 class Tracker(Protocol):
@@ -18,14 +23,19 @@ class Tracker(Protocol):
         """No more records will come."""
 
 
-class NoTracker:
-    """Shows nothing."""
+class Trackers:
+    """Shows every record to each of some trackers, or to none."""
+
+    def __init__(self, trackers: Sequence[Tracker] = ()) -> None:
+        self.trackers = trackers
 
     def log(self, record: dict[str, Any]) -> None:
-        pass
+        for tracker in self.trackers:
+            tracker.log(record)
 
     def close(self) -> None:
-        pass
+        for tracker in self.trackers:
+            tracker.close()
 
 
 class WandbTracker:
@@ -57,6 +67,42 @@ class WandbTracker:
         self.run.finish()
 
 
-def start(mode: Mode, run_id: str, settings: dict[str, Any]) -> Tracker:
-    """The tracker for a mode."""
-    return NoTracker() if mode == "disabled" else WandbTracker(mode, run_id, settings)
+class TensorBoardTracker:
+    """Event files for TensorBoard, in a folder of the run's own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises UserError if tensorboard is not installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UserError("--tensorboard: the package tensorboard is not installed; install it, or leave this out") from None
+        self.writer = SummaryWriter(str(folder))
+
+    def log(self, record: dict[str, Any]) -> None:
+        for name, value in flat(record).items():
+            if name != "step":
+                self.writer.add_scalar(name, value, record["step"])
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def flat(record: dict[str, Any], above: str = "") -> dict[str, float]:
+    """The numbers of a record by name; those in mappings below it as `above/name`."""
+    found: dict[str, float] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{above}{name}/")
+        elif isinstance(value, int | float):
+            found[f"{above}{name}"] = value
+    return found
+
+
+def start(wandb: Mode, tensorboard: bool, run_id: str, settings: dict[str, Any]) -> Tracker:
+    """The trackers that are asked for."""
+    trackers: list[Tracker] = []
+    if wandb != "disabled":
+        trackers.append(WandbTracker(wandb, run_id, settings))
+    if tensorboard:
+        trackers.append(TensorBoardTracker(BOARDS / run_id))
+    return Trackers(trackers)

@@ -23,7 +23,7 @@ def learner(kind: type[torch.optim.Optimizer], seed: int, tied: bool = False) ->
 def steps(model: TransformerLM, optimizer: torch.optim.Optimizer, count: int) -> None:
     for step in range(count):
         optimizer.zero_grad()
-        model.loss(torch.arange(10).view(2, 5) % (step + 2)).backward()
+        model.total_loss(torch.arange(10).view(2, 5) % (step + 2)).backward()
         optimizer.step()
 
 
@@ -62,13 +62,13 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     state = StateFolder(tmp_path, IDENTITY)
     assert state.latest() is None
     for step in (5, 10, 200):
-        state.write(Progress(step, seconds=step / 2), {"weights": b"w%d" % step})
+        state.write(Progress(step, step * 8, step / 2, 1.5), {"weights": b"w%d" % step})
     found = state.latest()
     assert found is not None
-    assert found[0] == Progress(200, 100.0)
+    assert found[0] == Progress(200, 1600, 100.0, 1.5)
     assert (found[1] / "weights").read_bytes() == b"w200"
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["step-000000010", "step-000000200"]
-    state.remove()
+    state.finish()
     assert not tmp_path.exists()
 
 

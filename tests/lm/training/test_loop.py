@@ -1,10 +1,13 @@
 """The trainer on tiny models: it learns, it validates on schedule, it stops and goes on exactly."""
 
+import errno
 import json
 import math
 import os
 import signal
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +18,13 @@ from stages.lm.models import registry
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.models.transformer import TransformerLM
 from stages.lm.tokens import TokenArray
-from stages.lm.training import machine
-from stages.lm.training.batches import WindowSampler, validation_set
-from stages.lm.training.loop import Learner, Run
+from stages.lm.training import machine, watch
+from stages.lm.training.batches import Batch
+from stages.lm.training.learner import Learner
+from stages.lm.training.loop import Conduct, Run
 from stages.lm.training.settings import TrainingSettings, TrainSettings, relevant_training
-from stages.lm.training.state import StateFolder
+from stages.lm.training.state import Progress, StateFolder
+from stages.lm.training.windows import WindowData, validation_batches
 
 MODEL = TransformerSettings(family="transformer", layers=1, heads=2, d_model=16, context_length=8)
 VOCAB = 13
@@ -40,14 +45,16 @@ def learner(settings: TrainingSettings) -> Learner:
     return Learner(model, settings, device)
 
 
-def run_in(folder: Path, settings: TrainingSettings = SETTINGS, checkpoint_seconds: float = 1e9) -> Run:
-    return Run(
-        learner(settings),
-        WindowSampler(IDS, MODEL.context_length, settings.batch_size, settings.seed),
-        validation_set(one_document(IDS[:500]), MODEL.context_length, settings.validation_windows),
-        StateFolder(folder, {"settings": "x"}),
-        checkpoint_seconds=checkpoint_seconds,
-    )
+def run_in(
+    folder: Path,
+    settings: TrainingSettings = SETTINGS,
+    checkpoint_seconds: float = 1e9,
+    milestone_every: int | None = None,
+    time_limit: float | None = None,
+) -> Run:
+    data = WindowData({"train": one_document(IDS), "valid": one_document(IDS[:500])}, MODEL.context_length, settings)
+    state = StateFolder(folder, {"settings": "x"}, milestone_every)
+    return Run(lambda: learner(settings), data, state, conduct=Conduct(checkpoint_seconds, time_limit))
 
 
 def weights(run: Run) -> list[torch.Tensor]:
@@ -57,15 +64,51 @@ def weights(run: Run) -> list[torch.Tensor]:
 def test_one_batch_can_be_learned_by_heart() -> None:
     settings = SETTINGS.model_copy(update={"weight_decay": 0.0})
     pupil = learner(settings)
-    ids = torch.randint(VOCAB, (2, 9), generator=torch.Generator().manual_seed(0))
-    first, _ = pupil.step(ids, 1e-2)
-    for _ in range(300):
-        last, _ = pupil.step(ids, 1e-2)
-    assert last < 0.02 < 2 < first
+    batch = Batch((torch.randint(VOCAB, (2, 9), generator=torch.Generator().manual_seed(0)),), 16)
+    losses = [pupil.step(batch, 1e-2).loss.item() for _ in range(300)]
+    assert losses[-1] < 0.02 < 2 < losses[0]
+
+
+@pytest.mark.parametrize("micro", [1, 2, 3, 4])
+def test_the_step_does_not_depend_on_the_micro_batches(micro: int) -> None:
+    """The gradient of the mean is that of the parts' sums over the count of the whole, also where the last part is smaller."""
+    ids = torch.randint(VOCAB, (4, 9), generator=torch.Generator().manual_seed(0))
+    whole, parted = learner(SETTINGS), learner(SETTINGS.model_copy(update={"micro_batch_size": micro}))
+    steps = [pupil.step(Batch((ids,), 32), 1e-2) for pupil in (whole, parted)]
+    torch.testing.assert_close(steps[1], steps[0])
+    for expected, found in zip(whole.model.parameters(), parted.model.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad)
+
+
+class Counter(torch.nn.Module):
+    """Carries one number for each example, the sum of what it has read; its loss is that number times a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def carry(self, batch: int) -> tuple[torch.Tensor]:
+        return (torch.zeros(batch),)
+
+    def total_loss(self, ids: torch.Tensor, read: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor]]:
+        read = read * self.weight + ids[:, 1:].sum(dim=1)
+        return read.sum(), (read,)
+
+
+@pytest.mark.parametrize("micro", [1, 2, 3])
+def test_carried_state_goes_on_from_batch_to_batch_until_a_fresh_one(micro: int) -> None:
+    pupil = Learner(Counter(), SETTINGS.model_copy(update={"micro_batch_size": micro}), torch.device("cpu"))
+    ids = torch.tensor([[9, 1], [9, 10], [9, 100]])
+    losses = [pupil.step(Batch((ids,), 3, fresh=fresh), 0.0).loss.item() for fresh in (True, False, False, True)]
+    assert losses == [37, 74, 111, 37]
+    assert [state.tolist() for state in pupil.carry] == [[1, 10, 100]]
+    assert not pupil.carry[0].requires_grad  # a step's gradient does not reach into the step before
 
 
 def test_the_first_loss_is_near_that_of_guessing(tmp_path: Path) -> None:
-    assert run_in(tmp_path).step() == pytest.approx(math.log(VOCAB), abs=1.0)
+    run = run_in(tmp_path)
+    run.step(run.data.batch(0))
+    assert run.averages.read()["loss"] == pytest.approx(math.log(VOCAB), abs=1.0)
 
 
 def test_logs_have_their_lines_when_they_are_due(tmp_path: Path) -> None:
@@ -85,10 +128,11 @@ def test_validation_is_the_mean_over_its_own_windows(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     model = run.learner.model
     assert isinstance(model, TransformerLM)
-    expected = -model.token_log_probs(run.validation.ids)[run.validation.counted].mean().item()
+    (every,) = validation_batches(one_document(IDS[:500]), MODEL.context_length, 3, batch_size=3)
+    expected = -model.token_log_probs(every.tensors[0])[every.counted].mean().item()
     for batch_size in (1, 2, 3):
-        run.learner.settings = SETTINGS.model_copy(update={"batch_size": batch_size})
-        assert run.learner.validate(run.validation) == pytest.approx(expected, rel=1e-5)
+        run = run_in(tmp_path, SETTINGS.model_copy(update={"batch_size": batch_size}))
+        assert run.learner.validate(run.data) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
@@ -111,8 +155,8 @@ def test_told_to_stop_it_saves_and_goes_on_exactly(
     whole.train()
 
     stopped = run_in(tmp_path / "stopped", settings)
-    batch = stopped.sampler.batch
-    monkeypatch.setattr(stopped.sampler, "batch", lambda step: (step == 6 and os.kill(os.getpid(), number), batch(step))[1])
+    step = stopped.step
+    monkeypatch.setattr(stopped, "step", lambda batch: (stopped.done.step == 6 and os.kill(os.getpid(), number), step(batch)))
     with pytest.raises(Stopped, match=f"{number.name} after step 7 of 12"):
         stopped.train()
     resumed = run_in(tmp_path / "stopped", settings)
@@ -131,17 +175,136 @@ def test_frequent_checkpoints_change_nothing(tmp_path: Path) -> None:
     assert sorted(folder.name for folder in (tmp_path / "often").glob("step-*")) == ["step-000000011", "step-000000012"]
 
 
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad_step", [1, 7])
+def test_a_loss_that_is_no_number_ends_the_run_with_step_and_layer(tmp_path: Path, bad_step: int) -> None:
+    """The second layer norm of the block is poisoned for one step; what is saved stays as it was before."""
+
+    def poisoned() -> Learner:
+        pupil = learner(SETTINGS)
+        steps = iter(range(1, 1000))
+        accumulate = pupil._accumulate
+
+        def count(*arguments: Any) -> Any:
+            norm = pupil.model.get_submodule("layers.0.ln2")
+            assert isinstance(norm.weight, torch.nn.Parameter)
+            number = next(steps)
+            if number == bad_step:
+                norm.weight.data.fill_(float("inf"))
+            return accumulate(*arguments)
+
+        pupil._accumulate = count  # type: ignore[method-assign]
+        return pupil
+
     run = run_in(tmp_path)
-    with torch.no_grad():
-        next(run.learner.model.parameters()).fill_(float("nan"))
-    with pytest.raises(UserError, match=r"at step 1 the loss is nan .* lower training\.learning_rate"):
+    run.build = poisoned
+    run.begin()
+    with pytest.raises(
+        UserError, match=rf"at step {bad_step} .* first the output of layers\.0\.ln2; lower training\.learning_rate"
+    ):
         run.train()
+    assert run.state.latest() is None
+
+
+def test_a_gradient_that_is_no_number_is_traced_to_its_layer() -> None:
+    """sqrt(0) is a number, its gradient is not."""
+
+    class Root(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sqrt()
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.root = torch.nn.Linear(1, 1), Root()
+
+        def total_loss(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.root(self.first(x) * 0)
+            return out.sum()
+
+    pupil = Learner(Model(), SETTINGS, torch.device("cpu"))
+    batch = Batch((torch.ones(2, 1),), 2)
+    assert math.isfinite(pupil.gradient(batch))
+    assert watch.first_not_finite(pupil, batch) == "the gradient at the output of first"
+
+
+def test_milestones_stay_when_the_run_is_finished_and_any_step_can_be_gone_to(tmp_path: Path) -> None:
+    run = run_in(tmp_path, milestone_every=4)
+    run.train()
+    run.state.finish()
+    assert sorted(folder.name for folder in tmp_path.glob("step-*")) == [f"step-{step:09d}" for step in (4, 8, 12)]
+    final = weights(run)
+    run.go_to(6)  # from the milestone of step 4
+    assert run.done.step == 6
+    alone = run_in(tmp_path / "alone")
+    alone.go_to(6)  # from the beginning
+    assert all(torch.equal(x, y) for x, y in zip(weights(run), weights(alone), strict=True))
+    run.go_to(12)
+    assert all(torch.equal(x, y) for x, y in zip(weights(run), final, strict=True))
+
+
+def test_at_the_time_limit_it_saves_and_goes_on_exactly(tmp_path: Path) -> None:
+    whole = run_in(tmp_path / "whole")
+    whole.train()
+    for step in range(1, SETTINGS.steps):
+        with pytest.raises(Stopped, match=f"the time limit after step {step} of 12"):
+            run_in(tmp_path / "parts", time_limit=0).train()
+    parts = run_in(tmp_path / "parts", time_limit=0)
+    parts.train()
+    assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "parts/metrics.jsonl").read_bytes()
+    assert all(torch.equal(x, y) for x, y in zip(weights(whole), weights(parts), strict=True))
+
+
+def test_a_step_need_not_wait_for_the_checkpoint_and_learns_of_its_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, may_write = run_in(tmp_path, checkpoint_seconds=0), threading.Event()
+    write = run.state.write
+
+    def late(progress: Progress, files: Any) -> None:
+        assert may_write.wait(60)
+        if progress.step == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(progress, files)
+
+    monkeypatch.setattr(run.state, "write", late)
+    step = run.step
+
+    def count(batch: Batch) -> None:
+        step(batch)
+        if run.done.step == 2:
+            may_write.set()  # the checkpoint of step 1 was not yet written while step 2 was computed
+
+    monkeypatch.setattr(run, "step", count)
+    with pytest.raises(OSError, match="No space left"):
+        run.train()
+    found = run.state.latest()
+    assert found is not None
+    assert found[0].step == 2
+
+
+def test_norms_by_layer_are_in_the_metrics_when_asked_for(tmp_path: Path) -> None:
+    run = run_in(tmp_path, SETTINGS.model_copy(update={"watch_every": 6}))
+    run.train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    watched = [line for line in lines if "norms" in line]
+    assert [line["step"] for line in watched] == [6, 12]
+    names = ["token_embeddings", "layers.0", "ln_final", "lm_head"]
+    norms = watched[-1]["norms"]
+    assert {kind: set(values) for kind, values in norms.items()} == {
+        "activations": set(names) - {"lm_head"},  # the loss never holds all logits
+        "weights": set(names),
+        "gradients": set(names),
+    }
+    head = run.learner.model.get_parameter("lm_head.weight")
+    assert norms["weights"]["lm_head"] == pytest.approx(head.square().mean().sqrt().item(), rel=1e-6)
+    unwatched = run_in(tmp_path / "unwatched")
+    unwatched.train()
+    assert all(torch.equal(x, y) for x, y in zip(weights(run), weights(unwatched), strict=True))
 
 
 def test_a_validation_split_shorter_than_the_context_is_refused() -> None:
     with pytest.raises(UserError, match="the valid split has only 8 tokens"):
-        validation_set(one_document(IDS[:8]), 8, 3)
+        validation_batches(one_document(IDS[:8]), 8, 3, 4)
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
@@ -153,6 +316,6 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 
 def test_families_that_count_do_not_depend_on_the_settings_of_training() -> None:
     counting = TrainSettings.model_validate({"model": {"family": "ngram"}, "training": {"steps": 5}})
-    assert counting.resolved() == {"model": {"family": "ngram", "order": 3}, "training": {}}
+    assert counting.resolved() == {"model": {"family": "ngram", "order": 3, "smoothing": "kneser-ney"}, "training": {}}
     assert relevant_training(MODEL, SETTINGS)["steps"] == 12
     assert TrainSettings.model_validate(counting.resolved()).resolved() == counting.resolved()

@@ -12,7 +12,7 @@ from stages.lm.training.clipping import clip_gradients
 from stages.lm.training.loss import cross_entropy
 from stages.lm.training.muon import Muon, orthogonalized
 from stages.lm.training.optimizer import AdamW, build_optimizer, parameter_groups
-from stages.lm.training.schedule import cosine_schedule
+from stages.lm.training.schedule import constant_schedule, cosine_schedule, linear_schedule, wsd_schedule
 from stages.lm.training.settings import TrainingSettings
 
 
@@ -118,6 +118,33 @@ def test_schedule_has_the_courses_figures() -> None:
     assert rate(52_500) == pytest.approx(5.5e-4)  # half way down
     assert rate(100_000) == rate(200_000) == 1e-4
     assert rate(99_999) > 1e-4
+
+
+def test_linear_and_constant_schedules_by_hand() -> None:
+    assert [linear_schedule(t, 1.0, 0.2, 2, 6) for t in range(8)] == pytest.approx([0, 0.5, 1, 0.8, 0.6, 0.4, 0.2, 0.2])
+    assert [constant_schedule(t, 1.0, 2) for t in range(4)] == [0, 0.5, 1, 1]
+
+
+def test_wsd_is_flat_until_the_decay_begins() -> None:
+    assert [wsd_schedule(t, 1.0, 0.2, 2, 5, 7) for t in range(9)] == pytest.approx([0, 0.5, 1, 1, 1, 1, 0.6, 0.2, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "tenth", "last"), [("cosine", 0.5, 0.1), ("linear", 0.5, 0.1), ("wsd", 0.5, 0.1), ("constant", 0.5, 1)]
+)
+def test_every_schedule_is_reached_by_its_name_and_ends_with_the_last_step(schedule: str, tenth: float, last: float) -> None:
+    settings = TrainingSettings.model_validate({"steps": 100, "warmup_steps": 20, "learning_rate": 1.0, "schedule": schedule})
+    assert settings.learning_rate_at(10) == tenth
+    assert settings.learning_rate_at(20) == 1
+    assert settings.learning_rate_at(100) == pytest.approx(last)
+    assert settings.learning_rate_at(80) == pytest.approx({"cosine": 0.231802, "linear": 0.325}.get(schedule, 1), abs=1e-6)
+
+
+def test_schedules_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="decay_steps belong to the schedule wsd, not to cosine"):
+        TrainingSettings(decay_steps=5)
+    with pytest.raises(ValueError, match="warmup_steps 60 and decay_steps 50 are more than steps 100"):
+        TrainingSettings(schedule="wsd", steps=100, warmup_steps=60, decay_steps=50)
 
 
 def test_schedule_without_warm_up_starts_at_the_maximum() -> None:

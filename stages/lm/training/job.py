@@ -1,0 +1,58 @@
+"""What a training is given: settings, tokens, and where it leaves its traces."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, cast
+
+from torch import nn
+
+from stages.lm import artifacts, provenance
+from stages.lm.artifacts import Artifact
+from stages.lm.models import registry
+from stages.lm.training import machine
+from stages.lm.training.data import Source, open_data
+from stages.lm.training.distributed import ALONE, Ranks, share
+from stages.lm.training.engines import Engine
+from stages.lm.training.learner import Learner
+from stages.lm.training.loop import Conduct, Run
+from stages.lm.training.settings import TrainSettings
+from stages.lm.training.state import StateFolder
+from stages.lm.training.tracking import Tracker, Trackers
+
+
+@dataclass
+class Job:
+    """A model to train: what determines it, and where the training leaves its traces."""
+
+    settings: TrainSettings
+    source: Source
+    state: StateFolder
+    tracker: Tracker = field(default_factory=Trackers)
+    conduct: Conduct = field(default_factory=Conduct)
+    ranks: Ranks = ALONE
+    engine: Engine = "ddp"
+
+    @classmethod
+    def of(
+        cls, settings: TrainSettings, tokens: Artifact, name: str, state: Path | None = None, milestone_every: int | None = None
+    ) -> Self:
+        """The job of training on a token artifact; its checkpoints are those of the run `name` unless `state` names a folder."""
+        about = tokens.json("stats.json")
+        identity = {
+            "settings and tokens": artifacts.digest("train", settings.resolved(), {"tokens": tokens.digest}),
+            "code": provenance.code_version("stages.train", registry.module_of(settings.model.family)),
+        }
+        folder = StateFolder(state or Path("state") / "train" / name, identity, milestone_every)
+        return cls(settings, Source(tokens.path, about["vocab_size"], about["end_of_text"]), folder)
+
+    def run(self) -> Run:
+        """The training by gradient descent, at its first step. Sets the process's threads and arithmetic."""
+        training = self.settings.training
+        data = share(open_data(self.settings, self.source), self.ranks, training.batch_size)
+        device = machine.prepare(training)
+
+        def build() -> Learner:
+            model = registry.build(self.settings.model, self.source.vocab_size, training.seed)
+            return Learner(cast(nn.Module, model), training, device, self.ranks, self.engine)
+
+        return Run(build, data, self.state, self.tracker, self.conduct, self.ranks)
