@@ -10,7 +10,8 @@ from stages.lm.accounting.estimate import estimate
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
 from stages.lm.settings import parse
-from stages.lm.tokens import TokenArray
+from stages.lm.tokens import open_split
+from stages.lm.training.data import check_kind
 from stages.lm.training.settings import TrainSettings
 
 
@@ -18,7 +19,8 @@ def main() -> None:
     args = script.arguments("estimate", __doc__, inputs=("tokens",))
     settings = parse(TrainSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
-    train = TokenArray.open(tokens.path, "train")
+    train = open_split(tokens.path, "train")
+    check_kind(settings.model.family, settings.model.task, train)
 
     modules = {registry.module_of(settings.model.family)}
     with artifacts.writing(args.out, "estimate", settings.resolved(), {"tokens": tokens}, modules) as draft:

@@ -11,10 +11,12 @@ from torch import nn
 
 from stages.lm.models import registry
 from stages.lm.models.interface import CountingModel
+from stages.lm.models.recurrent.settings import RecurrentSettings
 from stages.lm.models.settings import NgramSettings, TransformerSettings
 from stages.lm.tokens import TokenArray
 from stages.lm.training import machine
-from stages.lm.training.loop import Learner
+from stages.lm.training.batches import Batch
+from stages.lm.training.learner import Learner
 from stages.lm.training.settings import TrainingSettings
 
 SECONDS = 2.0
@@ -27,34 +29,31 @@ def physical_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def calibrate_steps(settings: TransformerSettings, training: TrainingSettings, vocab_size: int) -> dict[str, Any]:
+def calibrate_steps(
+    settings: TransformerSettings | RecurrentSettings, training: TrainingSettings, vocab_size: int
+) -> dict[str, Any]:
     """Train a few steps on random tokens: the median seconds of a step, tokens per second, and the matrix-product peak."""
+    ids = torch.randint(vocab_size, (training.batch_size, settings.context_length + 1))
+    batch = Batch((ids,), training.batch_size * settings.context_length, fresh=settings.learns_from == "streams")
+    width = settings.gates * settings.d_model if isinstance(settings, RecurrentSettings) else settings.feed_forward_width
+    return calibrate_batch(settings, training, vocab_size, batch, (settings.d_model, width))
+
+
+def calibrate_batch(
+    settings: Any, training: TrainingSettings, vocab_size: int, batch: Batch, largest: tuple[int, int]
+) -> dict[str, Any]:
+    """Train a few steps on one batch; `largest` is the shape of the model's largest matrix."""
     device = machine.prepare(training)
     model = cast(nn.Module, registry.build(settings, vocab_size, training.seed))
     learner = Learner(model, training, device)
-    ids = torch.randint(vocab_size, (training.batch_size, settings.context_length + 1))
-    times = _timed(lambda: learner.step(ids, training.learning_rate))
+    times = _timed(lambda: learner.step(batch, training.learning_rate).loss.item())  # waits for the device
     seconds = float(np.median(times))
     return {
         "steps": len(times),
         "seconds_per_step": seconds,
-        "tokens_per_second": training.batch_size * settings.context_length / seconds,
-        "matmul_flops_per_second": matmul_peak(settings, training, device),
+        "tokens_per_second": batch.tokens / seconds,
+        "matmul_flops_per_second": machine.matmul_rate((batch.tokens, *largest), training, device),
     }
-
-
-def matmul_peak(settings: TransformerSettings, training: TrainingSettings, device: torch.device) -> float:
-    """The rate of the model's largest matrix product, (positions, d_model) times (d_model, d_ff), in operations per second."""
-    dtype = torch.bfloat16 if training.precision == "bf16" else torch.float32
-    positions, d, d_ff = training.batch_size * settings.context_length, settings.d_model, settings.feed_forward_width
-    x = torch.randn(positions, d, device=device, dtype=dtype)
-    weight = torch.randn(d, d_ff, device=device, dtype=dtype)
-
-    def multiply() -> None:
-        product = x @ weight
-        product[0, 0].item()  # waits for the device
-
-    return 2 * positions * d * d_ff / min(_timed(multiply, SECONDS / 10))
 
 
 def calibrate_counting(settings: NgramSettings, vocab_size: int, train: TokenArray) -> dict[str, Any]:

@@ -1,27 +1,63 @@
 """Everything that is known about a run before it starts, in one structure."""
 
 import logging
-from typing import Any
+from typing import Any, cast
 
-from stages.lm.accounting import calibration
+from torch import nn
+
+from stages.lm.accounting import bert, calibration, transformer, translation, vectors
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.parameters import parameters
-from stages.lm.models.settings import NgramSettings
-from stages.lm.tokens import TokenArray
+from stages.lm.models import registry
+from stages.lm.models.bert.settings import BertSettings
+from stages.lm.models.recurrent.settings import RecurrentSettings
+from stages.lm.models.seq2seq.settings import TranslatorSettings
+from stages.lm.models.settings import NgramSettings, TransformerSettings
+from stages.lm.models.vectors.settings import VectorSettings
+from stages.lm.tokens import PairArray, TokenArray
 from stages.lm.training.settings import TrainSettings
 
 log = logging.getLogger("stagecraft")
 
 
-def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray) -> dict[str, Any]:
+def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray | PairArray) -> dict[str, Any]:
     """Parameters, FLOPs, memory by component, and the time that a short calibration promises."""
+    if isinstance(train, PairArray):
+        return _translator(settings, vocab_size, train)
     counting = isinstance(settings.model, NgramSettings)
     counted = parameters(settings.model, vocab_size, len(train.ids))
     tokens = len(train.ids) if counting else settings.training.steps * tokens_per_step(settings)
     forward = forward_flops_per_token(settings.model, vocab_size)
     memory = training_memory(settings.model, settings.training, counted["total"], vocab_size, len(train.ids))
-    measured = calibrate(settings, vocab_size, train, memory["total"])
+    return _summary(settings, tokens, counted, forward, memory, calibrate(settings, vocab_size, train, memory["total"]))
+
+
+def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> dict[str, Any]:
+    """The same for a model that translates; its tokens are those of the target, which it predicts."""
+    model, training = cast(TranslatorSettings, settings.model), settings.training
+    lengths = translation.Lengths.of(train)
+    built = cast(nn.Module, registry.build(model, vocab_size, training.seed))
+    memory = translation.training_memory(built, lengths, training, vocab_size)
+    forward = translation.forward_flops_per_token(model, vocab_size, lengths)
+    batch = lengths.batch(training.batch_size, vocab_size)
+    measured = calibration.calibrate_batch(model, training, vocab_size, batch, translation.largest_matrix(model))
+    tokens = round(training.steps * training.batch_size * lengths.target)
+    return _summary(settings, tokens, parameters(model, vocab_size, 0), _with_total(forward), _with_total(memory), measured)
+
+
+def _with_total(parts: dict[str, int]) -> dict[str, int]:
+    return parts | {"total": sum(parts.values())}
+
+
+def _summary(
+    settings: TrainSettings,
+    tokens: int,
+    counted: dict[str, int],
+    forward: dict[str, int],
+    memory: dict[str, int],
+    measured: dict[str, Any],
+) -> dict[str, Any]:
     speed = measured.get("tokens_per_second")
     peak = measured.get("matmul_flops_per_second")
     return {
@@ -30,15 +66,25 @@ def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray) -> dic
         "parameters": counted,
         "flops": {"forward_per_token": forward, "training_total": training_flops(forward, tokens)},
         "memory_bytes": memory,
+        "decoding": decoding(settings),
         "time": {"tokens_per_second": speed, "seconds": tokens / speed if speed else None},
         "calibration": measured | ({"matmul_utilisation": training_flops(forward, 1) * speed / peak} if speed and peak else {}),
     }
+
+
+def decoding(settings: TrainSettings) -> dict[str, int]:
+    """Bytes that one text as long as the context takes beside the weights; nothing where families keep next to nothing."""
+    model = settings.model
+    return {"cache_bytes": transformer.cache_bytes(model, 1, model.context_length)} if model.family == "transformer" else {}
 
 
 def tokens_per_step(settings: TrainSettings) -> int:
     """Tokens that one optimizer step sees; 0 for families without steps."""
     if isinstance(settings.model, NgramSettings):
         return 0
+    if isinstance(settings.model, VectorSettings):
+        return settings.training.batch_size * vectors.counted(settings.model)
+    assert not isinstance(settings.model, TranslatorSettings)
     return settings.training.batch_size * settings.model.context_length
 
 
@@ -51,4 +97,13 @@ def calibrate(settings: TrainSettings, vocab_size: int, train: TokenArray, memor
             "no calibration: the run needs %.1f GB, and this machine has %.1f", memory / 1e9, calibration.physical_memory() / 1e9
         )
         return {}
-    return calibration.calibrate_steps(settings.model, settings.training, vocab_size)
+    model, training = settings.model, settings.training
+    if isinstance(model, BertSettings):
+        batch, largest = bert.random_batch(model, training, vocab_size), (model.d_model, model.feed_forward_width)
+        return calibration.calibrate_batch(model, training, vocab_size, batch, largest)
+    if isinstance(model, VectorSettings):
+        batch, largest = vectors.random_batch(model, training, vocab_size), (model.d_model, 1 + model.negatives)
+        return calibration.calibrate_batch(model, training, vocab_size, batch, largest)
+    return calibration.calibrate_steps(
+        cast(TransformerSettings | RecurrentSettings, settings.model), settings.training, vocab_size
+    )

@@ -4,30 +4,37 @@ Kaplan et al. 2020, appendix B, with the scores counted over whole sequences as 
 takes twice the forward pass.
 """
 
-from stages.lm.models.settings import NgramSettings, TransformerSettings
+from stages.lm.accounting import bert, recurrent, transformer, translation, vectors
+from stages.lm.models.bert.settings import BertSettings
+from stages.lm.models.recurrent.settings import RecurrentSettings
+from stages.lm.models.seq2seq.settings import TranslatorSettings
+from stages.lm.models.settings import ModelSettings, NgramSettings
+from stages.lm.models.vectors.settings import VectorSettings
 
 PASSES = 3
 """Forward, and backward for inputs and for weights."""
 
 
-def forward_flops_per_token(
-    settings: TransformerSettings | NgramSettings, vocab_size: int, sequence_length: int | None = None
-) -> dict[str, int]:
+def forward_flops_per_token(settings: ModelSettings, vocab_size: int, sequence_length: int | None = None) -> dict[str, int]:
     """Operations of a forward pass by component, for each token of a sequence of that length (by default the whole context).
 
-    Counting models have none: their work is sorting and searching.
+    For a translator both sentences have that length, and its tokens are those that it predicts. Counting models have none: their
+    work is sorting and searching.
     """
     if isinstance(settings, NgramSettings):
         return {"total": 0}
-    d, layers = settings.d_model, settings.layers
-    length = sequence_length or settings.context_length
-    matrices = 3 if settings.feed_forward == "swiglu" else 2
-    flops = {
-        "attention_projections": layers * 8 * d * d,
-        "attention_scores": layers * 4 * length * d,
-        "feed_forward": layers * 2 * matrices * d * settings.feed_forward_width,
-        "head": 2 * d * vocab_size,
-    }
+    if isinstance(settings, RecurrentSettings):
+        flops = recurrent.forward_flops_per_token(settings, vocab_size)
+    elif isinstance(settings, TranslatorSettings):
+        length = sequence_length or settings.context_length
+        flops = translation.forward_flops_per_token(settings, vocab_size, translation.Lengths(length, length))
+    elif isinstance(settings, BertSettings):
+        flops = bert.forward_flops_per_token(settings, vocab_size, sequence_length)
+    elif isinstance(settings, VectorSettings):
+        flops = vectors.forward_flops_per_token(settings)
+    else:
+        length = sequence_length or settings.context_length
+        flops = {name: round(all_ / length) for name, all_ in transformer.forward_flops(settings, vocab_size, length).items()}
     return flops | {"total": sum(flops.values())}
 
 

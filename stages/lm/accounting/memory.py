@@ -1,18 +1,24 @@
 """The memory that training takes at its peak, by component, from the settings alone.
 
-Counted is what autograd keeps of this implementation's forward pass until the backward pass needs it (`saved_per_layer`), and at
-the peak, when the backward pass begins, the log-probabilities with their gradient and that of the logits.
+Counted is what autograd keeps of this implementation's forward pass until the backward pass needs it (`transformer.saved`,
+`recurrent.saved_by_layers`), and of the output layer, whose loss gives its gradients at once (`models/head_loss.py`), these and
+one slice of the logits.
 """
 
-from stages.lm.models.kernels import PLAIN_KEYS
-from stages.lm.models.settings import NgramSettings, TransformerSettings
+from stages.lm.accounting import bert, recurrent, transformer, vectors
+from stages.lm.accounting.parameters import inner_matrices
+from stages.lm.models.bert.settings import BertSettings
+from stages.lm.models.head_loss import slice_rows
+from stages.lm.models.recurrent.settings import RecurrentSettings
+from stages.lm.models.settings import ModelSettings, NgramSettings, TransformerSettings
+from stages.lm.models.vectors.settings import VectorSettings
 from stages.lm.training.settings import TrainingSettings
 
 FLOAT32 = 4
 
 
 def training_memory(
-    settings: TransformerSettings | NgramSettings, training: TrainingSettings, parameters: int, vocab_size: int, tokens: int
+    settings: ModelSettings, training: TrainingSettings, parameters: int, vocab_size: int, tokens: int
 ) -> dict[str, int]:
     """Bytes by component, and their `total`, without the libraries and what the allocator leaves unused.
 
@@ -30,48 +36,36 @@ def training_memory(
     return bytes_ | {"total": sum(bytes_.values())}
 
 
-def optimizer_state(settings: TransformerSettings, training: TrainingSettings, parameters: int) -> int:
-    """Bytes of AdamW's two moments; Muon keeps one for the matrices inside the blocks."""
-    products = 3 if settings.feed_forward == "swiglu" else 2
-    inside = settings.layers * (4 * settings.d_model**2 + products * settings.d_model * settings.feed_forward_width)
-    return FLOAT32 * (2 * parameters - (inside if training.optimizer == "muon" else 0))
+def optimizer_state(settings: ModelSettings, training: TrainingSettings, parameters: int) -> int:
+    """Bytes of AdamW's two moments; Muon keeps one for the matrices inside the model."""
+    return FLOAT32 * (2 * parameters - (inner_matrices(settings) if training.optimizer == "muon" else 0))
 
 
-def activations(settings: TransformerSettings, training: TrainingSettings, vocab_size: int) -> dict[str, int]:
-    """Bytes that the forward pass of one batch leaves behind, and of the logits at the peak."""
-    positions = training.batch_size * settings.context_length
-    layers = {name: settings.layers * size for name, size in saved_per_layer(settings, training).items()}
-    final = positions * (_norm(settings) + _width(training) * settings.d_model)  # and the head's input
-    return layers | {"final_norm": final, "logits": 3 * FLOAT32 * positions * vocab_size}
-
-
-def saved_per_layer(settings: TransformerSettings, training: TrainingSettings) -> dict[str, int]:
-    """Bytes that autograd keeps for the backward pass of one block: positions = batch_size * context_length.
-
-    norms: what both of them keep. attention: the normed input, query, key, value and the attended values, and either the softmax
-    of all scores or, in the flash kernel, one number a query and head. feed_forward: the normed input, and what W1, SiLU, W3 and
-    the gate give.
-    """
-    width, d = _width(training), settings.d_model
-    positions = training.batch_size * settings.context_length
-    if settings.context_length <= PLAIN_KEYS:
-        scores = width * positions * settings.heads * settings.context_length
+def activations(settings: ModelSettings, training: TrainingSettings, vocab_size: int) -> dict[str, int]:
+    """Bytes that the forward pass of one micro-batch leaves behind, and of the logits at the peak."""
+    if isinstance(settings, BertSettings):
+        return bert.activations(settings, training, vocab_size)
+    if isinstance(settings, VectorSettings):
+        return vectors.activations(settings, training)
+    assert isinstance(settings, TransformerSettings | RecurrentSettings), settings.family
+    positions = training.micro_batch * settings.context_length
+    head = _head(positions, settings.d_model, vocab_size, training)
+    if isinstance(settings, RecurrentSettings):
+        kept = recurrent.saved_by_layers(settings, positions)
     else:
-        scores = FLOAT32 * settings.heads * positions
-    inner = 4 if settings.feed_forward == "swiglu" else 2
-    return {
-        "norms": 2 * positions * _norm(settings),
-        "attention": 5 * width * positions * d,
-        "attention_scores": scores,
-        "feed_forward": width * positions * (d + inner * settings.feed_forward_width),
-    }
+        kept = transformer.saved(settings, training)
+    if training.activation_checkpointing:
+        kept = recomputed(kept, settings.layers, positions * settings.d_model)
+    return kept | head
 
 
-def _norm(settings: TransformerSettings) -> int:
-    """Bytes that one norm keeps of each position: its input, this divided by its root mean square, and the inverse of that."""
-    return 2 * FLOAT32 * settings.d_model + FLOAT32
+def recomputed(kept: dict[str, int], layers: int, numbers: int) -> dict[str, int]:
+    """What is kept where blocks are computed again: the inputs of all, so many numbers each, and the rest of one at a time."""
+    return {name: bytes_ // layers for name, bytes_ in kept.items()} | {"block_inputs": layers * FLOAT32 * numbers}
 
 
-def _width(training: TrainingSettings) -> int:
-    """Bytes of a number in the matrix products."""
-    return 2 if training.precision == "bf16" else FLOAT32
+def _head(positions: int, d_model: int, vocab_size: int, training: TrainingSettings) -> dict[str, int]:
+    """head: the gradients of the output layer's input and weight. logits: of one slice, as products and as log-probabilities."""
+    rows = min(positions, slice_rows(vocab_size, "cpu" if training.device == "cpu" else "cuda"))
+    width = 2 if training.precision == "bf16" else FLOAT32
+    return {"head": FLOAT32 * d_model * (positions + vocab_size), "logits": (FLOAT32 + width) * rows * vocab_size}

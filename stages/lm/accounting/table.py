@@ -14,7 +14,9 @@ def table(estimate: Mapping[str, Any]) -> str:
     seconds, speed = estimate["time"]["seconds"], estimate["time"]["tokens_per_second"]
     promised = "not measured" if seconds is None else f"{duration(seconds)} at {speed:,.0f} tokens/s"
     total = f"{estimate['flops']['training_total']:.3g} FLOPs for {estimate['tokens']:,} tokens"
-    return "\n\n".join([*blocks, f"training: {total}, {promised}"])
+    cache = estimate["decoding"].get("cache_bytes")
+    kept = f"; decoding keeps {cache / 1e6:,.2f} MB of a text as long as the context" if cache else ""
+    return "\n\n".join([*blocks, f"training: {total}, {promised}{kept}"])
 
 
 def duration(seconds: float) -> str:
