@@ -3,52 +3,60 @@
 python -m stages.report --config FILE --artifact DIR [--artifact DIR ...] --out DIR
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 from stages.lm import artifacts, script
-from stages.lm.reporting import comparison, experiments, page
+from stages.lm.reporting import comparison, experiments, page, representations, translations
+from stages.lm.reporting.experiments import Experiment
 from stages.lm.reporting.settings import ReportSettings
 from stages.lm.settings import parse
 
 
 def main() -> None:
-    args = script.arguments("report", __doc__, extend=add_options)
+    args = script.arguments("report", __doc__, extend=script.any_artifacts)
     settings = parse(ReportSettings, args.settings, args.config)
-    given = experiments.read_all(args.options.artifact)
+    given = artifacts.read_all(args.options.artifact)
     found = experiments.resolve(settings, given, args.out)
+    studies = experiments.resolve_studies(settings, given)
 
     with artifacts.writing(args.out, "report", settings.resolved(), given) as draft:
         draft.volatile = {"report.html", "table.json", "table.csv", "table.txt"}  # they hold measured times
         groups = comparison.compare(found)
-        table = comparison.as_text(groups)
-        draft.write_text("report.html", page.render(settings.title, found, groups))
+        table = "\n".join(filter(None, (comparison.as_text(groups), translations.as_text(found), representations.as_text(found))))
+        draft.write_text("report.html", page.render(settings.title, found, groups, studies))
         draft.write_json("table.json", comparison.as_json(groups))
         draft.write_text("table.csv", comparison.as_csv(groups))
         draft.write_text("table.txt", table)
-        draft.write_json("stats.json", statistics(groups))
-        draft.write_text("README.md", readme(settings, groups))
+        draft.write_json("stats.json", statistics(groups, found))
+        draft.write_text("README.md", readme(settings, groups, found))
     script.log.info("%s\n%s", table, args.out / "report.html")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--artifact", action="append", default=[], type=Path, metavar="DIR", help="an artifact to report on; may be repeated"
-    )
-
-
-def statistics(groups: list[comparison.Group]) -> dict[str, Any]:
+def statistics(groups: list[comparison.Group], found: list[Experiment]) -> dict[str, Any]:
     """The results without anything that a clock measured."""
     kept = ("experiment", "corpus", "split", "parameters", "bits_per_byte", "excess_percent", "perplexity")
-    return {"results": [{key: row.record()[key] for key in kept} for group in groups for row in group.rows]}
+    results = [{key: row.record()[key] for key in kept} for group in groups for row in group.rows]
+    scores = ("split", "pairs", "bleu", "chrf", "nats_per_token", "signatures")
+    translated = [
+        {"experiment": experiment.name, **{key: experiment.value("evaluate", "stats.json", key) for key in scores}}
+        for experiment in translations.translators(found)
+    ]
+    others = [
+        {"experiment": experiment.name, **experiment.parts["evaluate"].json("stats.json")}
+        for task in ("masked", "vectors")
+        for experiment in representations.ranked(found, task)
+    ]
+    return {"results": results, **({"translations": translated} if translated else {}), **({"others": others} if others else {})}
 
 
-def readme(settings: ReportSettings, groups: list[comparison.Group]) -> str:
+def readme(settings: ReportSettings, groups: list[comparison.Group], found: list[Experiment]) -> str:
     """The artifact explained to a person."""
-    results = "\n".join(
-        f"- {row.experiment.name}: {row.bits['value']:.4f} bits per byte" for group in groups for row in group.rows
-    )
+    lines = [f"- {row.experiment.name}: {row.bits['value']:.4f} bits per byte" for group in groups for row in group.rows]
+    lines += [
+        f"- {experiment.name}: BLEU {experiment.value('evaluate', 'stats.json', 'bleu', 'value'):.2f}"
+        for experiment in translations.translators(found)
+    ]
+    results = "\n".join(lines)
     return f"""# {settings.title}
 
 {results or "No experiment has been evaluated."}

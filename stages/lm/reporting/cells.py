@@ -2,6 +2,7 @@
 
 import html
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SPACE = "\u00a0"
@@ -60,6 +61,17 @@ def percent(number: float) -> str:
 def ratio(measured: float, estimated: float) -> str:
     """How often the estimate goes into the measurement: ×1.04."""
     return f"×{measured / estimated:.2f}" if estimated else MISSING
+
+
+def table_text(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Rows of the same columns as a table for a terminal."""
+    lines = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = [
+        "  ".join(text.rjust(width) if i else text.ljust(width) for i, (text, width) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    return "\n".join([aligned[0], "─" * len(aligned[0]), *aligned[1:], ""]).replace(SPACE, " ")
 
 
 def _scaled(number: float, base: int, units: tuple[str, ...]) -> str:

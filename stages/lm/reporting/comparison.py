@@ -16,9 +16,10 @@ from stages.lm.reporting.cells import MISSING, SPACE, count, percent
 from stages.lm.reporting.experiments import Experiment
 
 COLUMNS = (
-    "experiment", "family", "corpus", "split", "documents", "parameters", "tokens_seen", "training_seconds", "tokens_per_second",
-    "peak_memory_bytes", "perplexity", "bits_per_byte", "bits_per_byte_low", "bits_per_byte_high", "excess_percent",
-    "excess_percent_low", "excess_percent_high", "behind_best", "behind_best_low", "behind_best_high",
+    "experiment", "family", "corpus", "split", "documents", "parameters", "tokens_seen", "training_flops", "training_seconds",
+    "tokens_per_second", "peak_memory_bytes", "perplexity", "bits_per_byte", "bits_per_byte_low", "bits_per_byte_high",
+    "spelled_bits_per_byte", "excess_percent", "excess_percent_low", "excess_percent_high", "behind_best", "behind_best_low",
+    "behind_best_high",
 )  # fmt: skip
 
 
@@ -57,10 +58,12 @@ class Row:
             "documents": self.stat("documents"),
             "parameters": experiment.value("train", "stats.json", "parameters"),
             "tokens_seen": experiment.value("train", "stats.json", "tokens"),
+            "training_flops": experiment.training_flops,
             "training_seconds": experiment.value("train", "timing.json", "seconds"),
             "tokens_per_second": experiment.value("train", "timing.json", "tokens_per_second"),
             "peak_memory_bytes": experiment.value("train", "timing.json", "peak_memory_bytes"),
             "perplexity": self.stat("perplexity", "value"),
+            "spelled_bits_per_byte": self.stat("spelled_bits_per_byte"),
         }
         for name, found in (("bits_per_byte", self.bits), ("excess_percent", self.excess), ("behind_best", self.behind)):
             values |= {
@@ -101,12 +104,13 @@ def compare(experiments: Iterable[Experiment]) -> list[Group]:
     groups = []
     for (corpus, split), found in members.items():
         best, *others = sorted(found, key=lambda experiment: experiment.value("evaluate", "stats.json", "bits_per_byte", "value"))
-        groups.append(Group(corpus, split, [Row(best, None), *(Row(other, _behind(other, best)) for other in others)]))
+        groups.append(Group(corpus, split, [Row(best, None), *(Row(other, difference_between(other, best)) for other in others)]))
     return groups
 
 
-def _behind(experiment: Experiment, best: Experiment) -> Interval:
-    own, others = experiment.parts["evaluate"], best.parts["evaluate"]
+def difference_between(experiment: Experiment, base: Experiment) -> Interval:
+    """How many bits per byte more an experiment spends than another on the same documents, paired."""
+    own, others = experiment.parts["evaluate"], base.parts["evaluate"]
     nats, lowest = np.load(own.file("losses.npy")), np.load(others.file("losses.npy"))
     settings = EvaluationSettings.model_validate(others.settings)
     return difference(nats, lowest, np.load(others.file("bytes.npy")), settings)
@@ -162,7 +166,12 @@ def _text(group: Group, titled: bool) -> str:
     rule = "─" * len(aligned[0])
     title = [f"{group.corpus}, split {group.split}"] if titled else []
     body = [*aligned[1:-1], rule, aligned[-1]] if known else aligned[1:]
-    return "\n".join([*title, aligned[0], rule, *(line.rstrip() for line in body), ""])
+    notes = [
+        f"{row.experiment.name}: {row.stat('spelled_bits_per_byte'):.4f} of its bits spell words that its tokenizer does not know"
+        for row in group.rows
+        if row.stat("spelled_bits_per_byte")
+    ]
+    return "\n".join([*title, aligned[0], rule, *(line.rstrip() for line in body), *notes, ""])
 
 
 def _number(value: float | None) -> str:

@@ -25,9 +25,7 @@ def settings(experiments: list[Experiment]) -> dict[str, list[Setting]]:
     """The settings by stage; a key differs when experiments that have it give it different values."""
     tables = {}
     for stage in STAGES:
-        columns = [
-            dict(_flat(experiment.parts[stage].settings)) if stage in experiment.parts else {} for experiment in experiments
-        ]
+        columns = [flat(experiment, stage) for experiment in experiments]
         keys = dict.fromkeys(key for column in columns for key in column)
         tables[stage] = [
             Setting(
@@ -41,6 +39,11 @@ def settings(experiments: list[Experiment]) -> dict[str, list[Setting]]:
             for key in keys
         ]
     return {stage: rows for stage, rows in tables.items() if rows}
+
+
+def flat(experiment: Experiment, stage: str) -> dict[str, str]:
+    """The settings of one stage by dotted key; none where its artifact is missing."""
+    return dict(_flat(experiment.parts[stage].settings)) if stage in experiment.parts else {}
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.lm.bpe.files import load_tokenizer
 from stages.lm.corpus import store
 from stages.lm.reporting import figures
-from stages.lm.reporting.cells import MISSING, Cell, count, size
+from stages.lm.reporting.cells import MISSING, Cell, count, percent, size
 from stages.lm.reporting.experiments import Experiment, distinct, title
-from stages.lm.tokens import TokenArray
+from stages.lm.tokenizers.files import read_tokenizer
+from stages.lm.tokenizers.statistics import longest_tokens
+from stages.lm.tokens import TokenArray, open_split
 
 EXAMPLE_CHARACTERS = 1200
 LONGEST = 24
@@ -34,10 +35,11 @@ class Tokenizer:
     """A tokenizer: its size, how far it compresses each split, and its tokens."""
 
     name: Cell
+    kind: str
     vocab_size: Cell
     splits: list[dict[str, Cell]]
     longest: list[str]
-    lengths: str
+    lengths: str | None
 
 
 def corpora(experiments: Iterable[Experiment]) -> list[Corpus]:
@@ -87,7 +89,8 @@ def _corpus(experiment: Experiment, number: int) -> Corpus:
 def _document_lengths(experiment: Experiment, number: int) -> str | None:
     if "tokenize" not in experiment.parts:
         return None
-    lengths = TokenArray.open(experiment.parts["tokenize"].path, "train").document_bytes
+    train = open_split(experiment.parts["tokenize"].path, "train")
+    lengths = train.document_bytes if isinstance(train, TokenArray) else train.source.document_bytes + train.target.document_bytes
     if len(lengths) == 0:
         return None
     return figures.histogram(np.asarray(lengths), f"documents-{number}", "bytes in a training document")
@@ -95,9 +98,9 @@ def _document_lengths(experiment: Experiment, number: int) -> str | None:
 
 def _tokenizer(experiment: Experiment, number: int) -> Tokenizer:
     artifact = experiment.parts["bpe"]
-    vocab = load_tokenizer(artifact.path).vocab
-    special = {token.encode() for token in artifact.json("stats.json")["special_tokens"]}
-    tokens = sorted((token for token in vocab.values() if token not in special), key=lambda token: (-len(token), token))
+    stats, tokenizer = artifact.json("stats.json"), read_tokenizer(artifact.path)
+    tokens = longest_tokens(tokenizer, len(tokenizer.vocab))
+    lengths = np.array([len(token) for token in tokens], np.int64)
     splits = [
         {
             "split": Cell(split),
@@ -106,13 +109,20 @@ def _tokenizer(experiment: Experiment, number: int) -> Tokenizer:
             "bytes a token": experiment.cell(
                 "tokenize", f"{values['bytes_per_token']:.3f}" if values["bytes_per_token"] else None
             ),
+            "unknown": experiment.cell(
+                "tokenize",
+                MISSING if values.get("unknown") is None else percent(100 * values["unknown"] / max(values["tokens"], 1)),
+            ),
         }
         for split, values in (experiment.value("tokenize", "stats.json", "splits") or {}).items()
     ]
+    if tokenizer.unknown is None:
+        splits = [{column: cell for column, cell in row.items() if column != "unknown"} for row in splits]
     return Tokenizer(
         experiment.cell("bpe", title(artifact.id)),
-        experiment.cell("bpe", count(len(vocab))),
+        stats["kind"],
+        experiment.cell("bpe", count(tokenizer.vocab_size)),
         splits,
         [token.decode("utf-8", "backslashreplace") for token in tokens[:LONGEST]],
-        figures.histogram(np.array([len(token) for token in tokens]), f"tokens-{number}", "bytes in a token of the vocabulary"),
+        figures.histogram(lengths, f"tokens-{number}", "bytes in a token of the vocabulary") if len(lengths) else None,
     )

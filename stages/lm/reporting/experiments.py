@@ -10,7 +10,6 @@ from typing import Any
 
 from stages.lm import artifacts
 from stages.lm.artifacts import Artifact
-from stages.lm.errors import UserError
 from stages.lm.reporting.cells import MISSING, Cell
 from stages.lm.reporting.settings import ReportSettings
 
@@ -18,22 +17,35 @@ from stages.lm.reporting.settings import ReportSettings
 class Experiment:
     """One experiment: access to what its artifacts say, None wherever one of them or a key is missing."""
 
-    def __init__(self, name: str, parts: Mapping[str, Artifact], page: Path) -> None:
+    def __init__(self, name: str, parts: Mapping[str, Artifact], page: Path, base: str | None = None) -> None:
         self.name, self.parts, self.page = name, parts, page
+        self.base = base
+        """The experiment that it is a variant of."""
 
     @cached_property
     def documents(self) -> tuple[str, str] | None:
-        """The documents that it was evaluated on: the id of their corpus and the split."""
-        if "evaluate" not in self.parts:
+        """The documents that a language model was evaluated on: the id of their corpus and the split."""
+        if "evaluate" not in self.parts or self.task != "language model":
             return None
         evaluation = self.parts["evaluate"]
         return evaluation.manifest["inputs"]["corpus"]["id"], evaluation.json("stats.json")["split"]
+
+    @property
+    def task(self) -> str:
+        """What it was evaluated for: a language model by the text that it predicts, others as their evaluation says."""
+        return str(self.value("evaluate", "stats.json", "task") or "language model")
 
     @property
     def family(self) -> str | None:
         """The model family's name."""
         family: str | None = self.value("train", "model.json", "family")
         return family
+
+    @property
+    def training_flops(self) -> float | None:
+        """Operations of its training by the estimate; None where nothing is multiplied."""
+        flops: float | None = self.value("estimate", "stats.json", "flops", "training_total")
+        return flops or None
 
     def value(self, stage: str, file: str, *keys: str) -> Any:
         """What stands at `keys` in a JSON file of the artifact of `stage`."""
@@ -71,29 +83,22 @@ def href(artifact: Artifact, page: Path) -> str:
     return Path(os.path.relpath(artifact.path.resolve(), page.resolve())).as_posix() + "/"
 
 
-def read_all(folders: Iterable[Path]) -> dict[str, Artifact]:
-    """Verify artifacts of any stage; returns them by id. Raises UserError for one that is damaged or of unknown kind."""
-    found = {}
-    for folder in folders:
-        stage = artifacts.load_manifest(folder)["stage"]
-        if stage not in artifacts.FORMATS:
-            raise UserError(f"{folder}: is of stage {stage!r}, which this version does not know; update, or leave it out")
-        artifact = artifacts.read(folder, stage)
-        found[artifact.id] = artifact
-    return found
-
-
 def resolve(settings: ReportSettings, given: Mapping[str, Artifact], page: Path) -> list[Experiment]:
     """The experiments of a report, in the order of the settings. Raises UserError for an id that was not given."""
-    experiments = []
-    for name, ids in settings.experiments.items():
-        for stage, identity in ids.items():
-            if identity not in given:
-                raise UserError(f"experiments.{name}.{stage}: {identity} is not among the artifacts given; add --artifact for it")
-            if given[identity].manifest["stage"] != stage:
-                raise UserError(f"experiments.{name}.{stage}: {identity} is of another stage; name one of stage {stage!r}")
-        experiments.append(Experiment(name, {stage: given[identity] for stage, identity in ids.items()}, page))
-    return experiments
+    return [
+        Experiment(
+            name,
+            {stage: artifacts.named(given, identity, stage, f"experiments.{name}.{stage}") for stage, identity in ids.items()},
+            page,
+            settings.bases.get(name),
+        )
+        for name, ids in settings.experiments.items()
+    ]
+
+
+def resolve_studies(settings: ReportSettings, given: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """The studies of a report by name. Raises UserError for an id that was not given."""
+    return {name: artifacts.named(given, identity, "study", f"studies.{name}") for name, identity in settings.studies.items()}
 
 
 def distinct(experiments: Iterable[Experiment], stage: str) -> list[Experiment]:

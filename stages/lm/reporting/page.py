@@ -1,32 +1,52 @@
 """The report as one HTML page that needs nothing beside itself."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stages.lm.artifacts import Artifact
 from stages.lm.reporting import configuration, data, figures
+from stages.lm.reporting.ablations import ablations
 from stages.lm.reporting.comparison import Group
-from stages.lm.reporting.curves import learning_curves
+from stages.lm.reporting.curves import all_curves
 from stages.lm.reporting.estimates import estimates
 from stages.lm.reporting.experiments import Experiment
+from stages.lm.reporting.representations import blanks, word_vectors
 from stages.lm.reporting.samples import samples
+from stages.lm.reporting.studies.page import studies
 from stages.lm.reporting.svg import colour
+from stages.lm.reporting.translations import translations
 from stages.lm.reporting.views import views
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(title: str, experiments: list[Experiment], groups: list[Group]) -> str:
-    """The page for `experiments`, compared in `groups`. The same artifacts give the same bytes."""
+def render(
+    title: str,
+    experiments: list[Experiment],
+    groups: list[Group],
+    studied: Mapping[str, Artifact] | None = None,
+) -> str:
+    """The page for `experiments`, compared in `groups`, and studies by name.
+
+    The same artifacts give the same bytes.
+    """
     colours = {experiment.name: colour(number) for number, experiment in enumerate(experiments)}
-    curves = learning_curves(experiments, groups)
+    curves = all_curves(experiments, groups)
+    series = {experiment.name: number % 8 + 1 for number, experiment in enumerate(experiments)}
     context: dict[str, Any] = {
         "title": title,
         "experiments": experiments,
-        "series": {experiment.name: number % 8 + 1 for number, experiment in enumerate(experiments)},
+        "series": series,
         "groups": list(views(groups, colours)),
-        "curves": curves,
-        "learning": curves and figures.learning(curves, colours),
+        "ablations": ablations(experiments, groups),
+        "learning": [(one, figures.learning(one, colours, f"learning-{number}")) for number, one in enumerate(curves)],
         "prompts": samples(experiments),
+        "studies": studies(studied or {}, colours, series, experiments[0].page),
+        "translation": translations(experiments),
+        "blanks": blanks(experiments),
+        "vectors": word_vectors(experiments),
+        "confidence": _confidence(experiments),
         "estimates": estimates(experiments),
         "corpora": data.corpora(experiments),
         "tokenizers": data.tokenizers(experiments),
@@ -34,6 +54,12 @@ def render(title: str, experiments: list[Experiment], groups: list[Group]) -> st
         "provenance": configuration.provenance(experiments),
     }
     return str(_environment().get_template("report.html.j2").render(context))
+
+
+def _confidence(experiments: list[Experiment]) -> str:
+    """The share of values within the intervals, of the first experiment that has any."""
+    found = (experiment.value("evaluate", "stats.json", "confidence") for experiment in experiments)
+    return f"{next((value for value in found if value is not None), 0.95):.0%}"
 
 
 def _environment() -> Any:

@@ -28,7 +28,7 @@ def samples(experiments: Iterable[Experiment]) -> list[Prompt]:
     """All prompts in the order in which experiments first have them."""
     prompts: dict[str, Prompt] = {}
     for experiment in experiments:
-        for line in experiment.lines("decode", "samples.jsonl"):
+        for line in experiment.lines("decode", "samples.jsonl") if experiment.task == "language model" else []:
             prompt = prompts.setdefault(line["prompt"], Prompt(line["prompt"]))
             text = Text(
                 line["completion"], experiment.cell("decode", f"{line['tokens']:,}"), line["stop_reason"] == "end of text"

@@ -16,3 +16,7 @@ class ReportSettings(Settings):
     """The page's heading."""
     experiments: dict[str, dict[Stage, str]] = Field(min_length=1)
     """The id (`<stage>/<folder>`) of each experiment's artifact of each stage; stages may be missing."""
+    bases: dict[str, str] = {}
+    """For an experiment that is a variant of another one, the name of that."""
+    studies: dict[str, str] = {}
+    """The id of each study's artifact."""

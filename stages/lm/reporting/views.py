@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from stages.lm.evaluation.bootstrap import Interval
 from stages.lm.reporting import figures
-from stages.lm.reporting.cells import Cell, count, duration, percent
+from stages.lm.reporting.cells import Cell, count, duration, operations, percent
 from stages.lm.reporting.comparison import Group, Row
 from stages.lm.reporting.experiments import Experiment, title
+from stages.lm.reporting.ladder import Ladder, ladder
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,12 @@ class RowView:
     bits: Cell
     interval: Cell
     excess: Cell
+    spelled: Cell | None
+    """Of the bits per byte, those that spell what unknown tokens hide."""
     behind: Cell
     perplexity: Cell
     parameters: Cell
+    operations: Cell
     speed: Cell
     seconds: Cell
 
@@ -39,6 +43,7 @@ class GroupView:
     entropy: Cell | None
     rows: list[RowView]
     plot: str
+    ladder: Ladder | None
 
 
 def views(groups: Iterable[Group], colours: dict[str, str]) -> Iterator[GroupView]:
@@ -56,6 +61,7 @@ def views(groups: Iterable[Group], colours: dict[str, str]) -> Iterator[GroupVie
             entropy=None if group.entropy is None else best.cell("corpus", f"{group.entropy:.4f}"),
             rows=[_row(row) for row in group.rows],
             plot=figures.comparison(group, colours, f"comparison-{number}"),
+            ladder=ladder(group, colours, f"ladder-{number}"),
         )
 
 
@@ -71,9 +77,11 @@ def _row(row: Row) -> RowView:
         bits=evaluated(f"{row.bits['value']:.4f}"),
         interval=evaluated(_ends(row.bits, ".4f")),
         excess=evaluated(row.excess and percent(row.excess["value"])),
+        spelled=evaluated(f"{record['spelled_bits_per_byte']:.4f}") if record["spelled_bits_per_byte"] else None,
         behind=Cell("best") if row.behind is None else evaluated(f"+{row.behind['value']:.4f}"),
         perplexity=evaluated(f"{record['perplexity']:.2f}"),
         parameters=_trained(experiment, record["parameters"] and count(record["parameters"])),
+        operations=_trained(experiment, record["training_flops"] and operations(record["training_flops"])),
         speed=_trained(experiment, record["tokens_per_second"] and count(record["tokens_per_second"])),
         seconds=_trained(experiment, record["training_seconds"] and duration(record["training_seconds"])),
     )

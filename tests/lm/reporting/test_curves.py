@@ -53,10 +53,10 @@ def test_points_by_time_are_those_whose_time_is_known(workshop: Workshop) -> Non
     found = curves(workshop, workshop.standard())
     assert found is not None
     gpt = found.curves[1]
-    assert [time for time, _ in gpt.by_time(gpt.valid, 1.0)] == pytest.approx([15.0, 30.0, 45.0, 60.0])
-    assert gpt.by_time(gpt.valid, 60.0)[-1][0] == pytest.approx(1.0)
+    assert [time for time, _ in gpt.scaled(gpt.valid, "time")] == pytest.approx([15.0, 30.0, 45.0, 60.0])
+    assert gpt.scaled(gpt.valid, "time", 60.0)[-1][0] == pytest.approx(1.0)
     del gpt.seconds[100]
-    assert len(gpt.by_time(gpt.valid, 1.0)) == 3
+    assert len(gpt.scaled(gpt.valid, "time")) == 3
 
 
 def test_a_counted_model_is_a_level(workshop: Workshop) -> None:
@@ -70,3 +70,16 @@ def test_a_counted_model_is_a_level(workshop: Workshop) -> None:
 
 def test_counted_models_alone_have_no_curves(workshop: Workshop) -> None:
     assert curves(workshop, {"trigram": workshop.standard()["trigram"]}) is None
+
+
+def test_curves_in_bits_per_byte_hold_the_spelling_of_unknown_tokens(workshop: Workshop) -> None:
+    experiments = workshop.standard()
+    corpus = experiments["gpt"]["corpus"]
+    words = workshop.tokens(corpus, workshop.tokenizer(corpus, "words", merges=1), "toy-words", spelled=500)
+    experiments["words"] = experiments["gpt"] | {"tokenize": words}
+    found = curves(workshop, experiments)
+    assert found is not None
+    by_name = {curve.name: curve for curve in found.curves}
+    split = workshop.made[words].json("stats.json")["splits"]["valid"]
+    for (_, lossless), (_, lossy) in zip(by_name["gpt"].valid, by_name["words"].valid, strict=True):
+        assert lossy - lossless == pytest.approx(500 * math.log2(257) / split["bytes"])

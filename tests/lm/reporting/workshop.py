@@ -62,11 +62,13 @@ class Workshop:
         vocab = [END.encode(), *(bytes([byte]) for byte in range(256)), *(first + second for first, second in learned)]
         with self._writing("bpe", name, {"kind": "bpe", "vocab_size": len(vocab)}, corpus=corpus) as draft:
             save_tokenizer(draft.path, Tokenizer(dict(enumerate(vocab)), learned, [END]))
-            draft.write_json("stats.json", {"vocab_size": len(vocab), "special_tokens": {END: 0}, "end_of_text": 0})
+            draft.write_json(
+                "stats.json", {"kind": "bpe", "vocab_size": len(vocab), "special_tokens": {END: 0}, "end_of_text": 0}
+            )
         return self._keep("bpe")
 
-    def tokens(self, corpus: str, tokenizer: str, name: str = "toy-bpe") -> str:
-        """Token arrays with half as many tokens as bytes."""
+    def tokens(self, corpus: str, tokenizer: str, name: str = "toy-bpe", spelled: int | None = None) -> str:
+        """Token arrays with half as many tokens as bytes, and in each split so many letters that spell unknown tokens."""
         splits = {}
         with self._writing("tokenize", name, {}, corpus=corpus, tokenizer=tokenizer) as draft:
             for split in SPLITS:
@@ -77,6 +79,7 @@ class Workshop:
                 np.save(draft.path / f"{split}.bytes.npy", lengths)
                 splits[split] = {
                     "tokens": int(offsets[-1]), "documents": DOCUMENTS, "bytes": int(lengths.sum()), "bytes_per_token": 2.0,
+                    "spelled": spelled,
                 }  # fmt: skip
             draft.write_json("stats.json", {"vocab_size": 260, "end_of_text": 0, "tokenizer": "0", "splits": splits})
         return self._keep("tokenize")

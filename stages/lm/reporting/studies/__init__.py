@@ -1,0 +1,1 @@
+"""The studies as the page shows them, one module for each kind."""

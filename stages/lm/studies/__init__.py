@@ -1,0 +1,1 @@
+"""What a course shows about the parts of a language model rather than with them."""
