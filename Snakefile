@@ -21,6 +21,7 @@ include: "workflow/rules/stages.smk"
 rule all:
     input:
         [manifest(made) for made in plan.nodes.values()],
+    localrule: True
     default_target: True
 
 

@@ -10,26 +10,36 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
 
-from stages.lm.bpe.settings import TokenizerSettings
+from stages.lm import artifacts
+from stages.lm.bpe.settings import BpeSettings
 from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
-from stages.lm.evaluation.settings import EvaluationSettings
-from stages.lm.inference.settings import DecodingSettings
+from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, VectorsSettings
+from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings, parse, unknown
+from stages.lm.studies.settings import ComplexityStudy, GradientStudy, TokenizerStudy
+from stages.lm.tokenizers.settings import ByteSettings, CharacterSettings, WordSettings, with_kind
 from stages.lm.training.settings import TrainingSettings
+from workflow.jobs import JobSettings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$")]
 """Names become folder names: letters, digits, `_`, `.` and single `-`."""
 
+NAMED = ("corpora", "tokenizers", "experiments", "studies")
+"""Sections whose entries have names, and may extend each other."""
+
 KINDS = ("source", "family", "kind")
 """Keys that decide which other keys a mapping may hold."""
 
+SHOWN_BY = {"language model": "decoding", "translation": "translation", "masked": "masked", "vectors": "vectors"}
+"""Under which key an experiment says what is shown of its model, by the model's task."""
 
-class Tokenizer(TokenizerSettings):
-    """A tokenizer and the corpus that it is trained on."""
+
+class OnCorpus(Settings):
+    """What a tokenizer of any kind says in a config beside its own settings."""
 
     corpus: str
     """The corpus whose train split it learns from."""
@@ -39,9 +49,32 @@ class Tokenizer(TokenizerSettings):
         return {key: value for key, value in self.resolved().items() if key != "corpus"}
 
 
+class BpeTokenizer(OnCorpus, BpeSettings):
+    __doc__ = BpeSettings.__doc__
+
+
+class ByteTokenizer(OnCorpus, ByteSettings):
+    __doc__ = ByteSettings.__doc__
+
+
+class CharacterTokenizer(OnCorpus, CharacterSettings):
+    __doc__ = CharacterSettings.__doc__
+
+
+class WordTokenizer(OnCorpus, WordSettings):
+    __doc__ = WordSettings.__doc__
+
+
+Tokenizer = Annotated[
+    BpeTokenizer | ByteTokenizer | CharacterTokenizer | WordTokenizer, Field(discriminator="kind"), BeforeValidator(with_kind)
+]
+
+
 class Experiment(Settings):
     """One model, from its tokenizer to its samples."""
 
+    extends: str | None = None
+    """The experiment that it starts from, and beside which the report sets it."""
     tokenizer: str
     """The tokenizer's name."""
     corpus: str | None = None
@@ -50,6 +83,42 @@ class Experiment(Settings):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     decoding: DecodingSettings = DecodingSettings()
+    """What a language model writes."""
+    translation: TranslationSettings = TranslationSettings()
+    """How a translator translates, instead of `decoding`."""
+    masked: MaskedSettings = MaskedSettings()
+    """How a model that fills in blanks is measured and shown, instead of `decoding`."""
+    vectors: VectorsSettings = VectorsSettings()
+    """How word vectors are measured and shown, instead of `decoding`."""
+    job: JobSettings = JobSettings()
+    """What its training and the estimate of it ask a cluster for, over what `execution.jobs` says."""
+
+
+class OnModels(Settings):
+    """What a study of models says in a config beside its own settings."""
+
+    experiments: list[str] = Field(min_length=1)
+    """The experiments whose `model` is measured; their trainings are not needed for it."""
+
+
+class GradientsOf(OnModels, GradientStudy):
+    __doc__ = GradientStudy.__doc__
+
+
+class ComplexityOf(OnModels, ComplexityStudy):
+    __doc__ = ComplexityStudy.__doc__
+
+
+class TokenizersOf(TokenizerStudy):
+    __doc__ = TokenizerStudy.__doc__
+
+    tokenizers: list[str] | None = None
+    """The names of those that are compared; all if not given."""
+    corpora: list[str] | None = None
+    """The names of the corpora that they are compared on; all if not given."""
+
+
+Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf, Field(discriminator="kind")]
 
 
 class Execution(Settings):
@@ -57,8 +126,27 @@ class Execution(Settings):
 
     wandb: Literal["disabled", "offline", "online"] = "disabled"
     """Whether training reports to Weights & Biases; `offline` needs no network."""
+    tensorboard: bool = False
+    """Whether training also writes what TensorBoard shows, to logs/tensorboard (needs the package tensorboard)."""
+    engine: Literal["ddp", "fsdp"] = "ddp"
+    """How a training with several processes divides the work. ddp: each holds the whole model; fsdp: each holds a shard of
+    weights, gradients and optimizer, for models that do not fit into one device. The results differ by rounding."""
     checkpoint_seconds: float = Field(default=60.0, gt=0)
-    """Time between checkpoints of a training."""
+    """Seconds between checkpoints of a training."""
+    milestone_every: PositiveInt | None = None
+    """Steps between checkpoints that stay when a training is finished, to look into it later."""
+    sample_every: PositiveInt | None = None
+    """Steps of a training between samples of what a language model writes, shown in its log."""
+    time_limit: PositiveFloat | None = None
+    """Seconds after which a training stops with a checkpoint, and its job fails; the same command goes on."""
+    jobs: dict[str, JobSettings] = {}
+    """What jobs ask a cluster for: `all` for every stage, and the name of a stage for what it asks beyond that."""
+    container: str | None = None
+    """The image in which jobs run under `--sdm apptainer`: a file or an address; none if not given."""
+
+    def job(self, stage: str) -> JobSettings:
+        """What a job of `stage` asks for."""
+        return self.jobs.get(stage, JobSettings()).over(self.jobs.get("all", JobSettings()))
 
 
 class Config(Settings):
@@ -71,12 +159,14 @@ class Config(Settings):
     corpora: dict[Name, CorpusSettings]
     tokenizers: dict[Name, Tokenizer]
     experiments: dict[Name, Experiment]
+    studies: dict[Name, Study] = {}
+    """Measurements beside the experiments."""
     execution: Execution = Execution()
 
 
 def read(data: Mapping[str, Any]) -> Config:
     """The validated config of a file's raw content. Raises UserError naming the key and what is allowed there."""
-    resolved = {key: _resolve_extends(value, key) if key in ("corpora", "tokenizers", "experiments") else value
+    resolved = {key: _resolve_extends(value, key) if key in NAMED else value
                 for key, value in data.items()}  # fmt: skip
     config = parse(Config, resolved, "")
     for name, tokenizer in config.tokenizers.items():
@@ -85,7 +175,25 @@ def read(data: Mapping[str, Any]) -> Config:
         _check_reference(f"experiments.{name}.tokenizer", "tokenizer", experiment.tokenizer, config.tokenizers)
         if experiment.corpus is not None:
             _check_reference(f"experiments.{name}.corpus", "corpus", experiment.corpus, config.corpora)
+        _check_task(name, experiment, config.corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus])
+    for name, study in config.studies.items():
+        _check_study(f"studies.{name}", study, config)
+    for name in config.execution.jobs:
+        if name not in ("all", *artifacts.FORMATS):
+            raise UserError(unknown(f"execution.jobs.{name}", "stage", name, ["all", *artifacts.FORMATS]))
     return config
+
+
+def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> None:
+    """Raise UserError unless the model's task fits its corpus and what else the experiment says."""
+    family, translates = experiment.model.family, experiment.model.task == "translation"
+    if translates != (corpus.source == "parallel"):
+        needed = "`source: parallel`" if translates else "single texts, not of sentence pairs"
+        raise UserError(f"experiments.{name}.model.family: {family} needs a corpus of {needed}; give it another corpus or family")
+    own = SHOWN_BY[experiment.model.task]
+    for useless in set(SHOWN_BY.values()) - {own}:
+        if useless in experiment.model_fields_set:
+            raise UserError(f"experiments.{name}.{useless}: means nothing to the family {family}; its settings are under {own}")
 
 
 def load(file: Path) -> Config:
@@ -125,7 +233,7 @@ def _extended(entries: Mapping[str, Any], name: str, path: str, below: tuple[str
     entry = entries[name]
     if not isinstance(entry, Mapping) or "extends" not in entry:
         return entry
-    own = {key: value for key, value in entry.items() if key != "extends"}
+    own = {key: value for key, value in entry.items() if key != "extends" or path == "experiments"}  # these remember
     parent = entry["extends"]
     where = f"{path}.{name}.extends"
     if not isinstance(parent, str):
@@ -142,10 +250,25 @@ def _check_reference(where: str, what: str, name: str, existing: Mapping[str, An
         raise UserError(unknown(where, what, name, existing))
 
 
+def _check_study(where: str, study: Study, config: Config) -> None:
+    if isinstance(study, TokenizersOf):
+        for tokenizer in study.tokenizers or ():
+            _check_reference(f"{where}.tokenizers", "tokenizer", tokenizer, config.tokenizers)
+        for corpus in study.corpora or ():
+            _check_reference(f"{where}.corpora", "corpus", corpus, config.corpora)
+        return
+    where = f"{where}.experiments"
+    for name in study.experiments:
+        _check_reference(where, "experiment", name, config.experiments)
+    tokens = {(config.experiments[name].tokenizer, config.experiments[name].corpus) for name in study.experiments}
+    if len(tokens) > 1:
+        raise UserError(f"{where}: {', '.join(study.experiments)} have different tokenizers or corpora; name such as share both")
+
+
 def schema() -> dict[str, Any]:
     """The JSON schema of a config file; entries of named sections may also hold `extends`."""
     document = TypeAdapter(Config).json_schema()
-    for section in ("corpora", "tokenizers", "experiments"):
+    for section in NAMED:
         named = document["properties"][section]["patternProperties"]
         for pattern, entry in named.items():
             named[pattern] = {"anyOf": [{"$ref": "#/$defs/Extending"}, entry]}

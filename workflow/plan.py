@@ -8,16 +8,17 @@ experiments share is one node. Snakemake's rules ask the plan; the plan knows no
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.lm import artifacts
 from stages.lm.corpus.sources import source_files
 from stages.lm.models import registry
 from stages.lm.tokenization import TokenizeSettings
 from stages.lm.training.settings import TrainSettings
-from workflow.config import Config, Execution, Experiment
+from workflow.config import Config, Execution, Experiment, Study, TokenizersOf
+from workflow.jobs import JobSettings
 
-STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "report")
+STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "study", "report")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Node:
     modules: tuple[str, ...] = ()
     """Modules that the stage loads by name."""
     threads: int = 1
+    job: JobSettings = field(default_factory=JobSettings)
+    """What it asks a cluster for."""
+    estimate: "Node | None" = None
+    """The estimate of the training that it belongs to: where it is made, it says how much memory and time to ask for."""
 
     @cached_property
     def digest(self) -> str:
@@ -65,22 +70,34 @@ class Plan:
         return [node for node in self.nodes.values() if node.stage == stage]
 
 
+class Made(NamedTuple):
+    """The nodes of a config's corpora and tokenizers, and of its experiments by stage."""
+
+    corpora: Mapping[str, Node]
+    tokenizers: Mapping[str, Node]
+    experiments: Mapping[str, Mapping[str, Node]]
+
+
 def build(config: Config, cores: int = 1) -> Plan:
     """The plan of a config; jobs that can use any number of cores ask for `cores`. Raises UserError for missing source files."""
-    plan = Plan()
+    plan, job = Plan(), config.execution.job
     corpora = {
-        name: plan.add(Node("corpus", name, settings.resolved(), files=tuple(source_files(settings))))
+        name: plan.add(Node("corpus", name, settings.resolved(), files=tuple(source_files(settings)), job=job("corpus")))
         for name, settings in config.corpora.items()
     }
     tokenizers = {
-        name: plan.add(Node("bpe", name, tokenizer.own_settings(), {"corpus": corpora[tokenizer.corpus]}, threads=cores))
-        for name, tokenizer in config.tokenizers.items()
+        name: plan.add(Node("bpe", name, made.own_settings(), {"corpus": corpora[made.corpus]}, threads=cores, job=job("bpe")))
+        for name, made in config.tokenizers.items()
     }
     experiments = {}
     for name, experiment in config.experiments.items():
         corpus = corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus]
         experiments[name] = add_experiment(plan, name, experiment, corpus, tokenizers[experiment.tokenizer], config.execution)
-    _add_report(plan, config, experiments)
+    studies = {
+        name: add_study(plan, name, study, config, Made(corpora, tokenizers, experiments), cores)
+        for name, study in config.studies.items()
+    }
+    _add_report(plan, config, experiments, studies)
     return plan
 
 
@@ -91,11 +108,15 @@ def add_experiment(
     modules = (registry.module_of(experiment.model.family),)
     trained = TrainSettings(model=experiment.model, training=experiment.training).resolved()
     threads = experiment.training.threads
-    options = ("--wandb", execution.wandb, "--checkpoint-seconds", str(execution.checkpoint_seconds))
+    options = training_options(execution, tokenizer)
 
-    def add(stage: str, settings: Mapping[str, Any], **inputs: Node) -> Node:
+    def add(stage: str, settings: Mapping[str, Any], estimate: Node | None, **inputs: Node) -> Node:
         given = options if stage == "train" else ()
-        return plan.add(Node(stage, name, settings, inputs, options=given, modules=modules, threads=threads))
+        job = execution.job(stage)
+        if stage in ("estimate", "train"):
+            job = experiment.job.over(job)
+        processes = job.processes_per_node if stage == "train" else 1
+        return plan.add(Node(stage, name, settings, inputs, (), given, modules, threads * processes, job, estimate))
 
     tokens = plan.add(
         Node(
@@ -104,23 +125,83 @@ def add_experiment(
             TokenizeSettings().resolved(),
             {"corpus": corpus, "tokenizer": tokenizer},
             threads=tokenizer.threads,
+            job=execution.job("tokenize"),
         )
     )
-    estimate = add("estimate", trained, tokens=tokens)
-    train = add("train", trained, tokens=tokens)
+    estimate = add("estimate", trained, None, tokens=tokens)
+    train = add("train", trained, estimate, tokens=tokens)
+    evaluation, decoding = experiment.evaluation.resolved(), experiment.decoding.resolved()
+    read: dict[str, Node] = {}
+    written: dict[str, Node] = {}
+    if experiment.model.task == "translation":  # what is measured are the texts that it writes, beside the corpus's
+        evaluation |= {"search": experiment.translation.search.resolved()}
+        decoding = experiment.translation.resolved()
+        read, written = {"tokenizer": tokenizer}, {"corpus": corpus} if experiment.translation.split else {}
+    elif experiment.model.task == "masked":
+        evaluation, decoding = evaluation | experiment.masked.measures, experiment.masked.shown
+    elif experiment.model.task == "vectors":
+        evaluation, decoding = evaluation | experiment.vectors.measures, experiment.vectors.shown
+        read, written = {"tokenizer": tokenizer}, {"tokens": tokens}
     return {
         "corpus": corpus,
         "bpe": tokenizer,
         "tokenize": tokens,
         "estimate": estimate,
         "train": train,
-        "evaluate": add("evaluate", experiment.evaluation.resolved(), model=train, tokens=tokens, corpus=corpus),
-        "decode": add("decode", experiment.decoding.resolved(), model=train, tokenizer=tokenizer),
+        "evaluate": add("evaluate", evaluation, estimate, model=train, tokens=tokens, corpus=corpus, **read),
+        "decode": add("decode", decoding, estimate, model=train, tokenizer=tokenizer, **written),
     }
 
 
-def _add_report(plan: Plan, config: Config, experiments: Mapping[str, Mapping[str, Node]]) -> None:
-    """One report over every artifact of every experiment; its inputs are named by their ids."""
+def training_options(execution: Execution, tokenizer: Node) -> tuple[str, ...]:
+    """The arguments of the train stage that do not influence its result."""
+    given = {
+        "--wandb": execution.wandb,
+        "--engine": execution.engine,
+        "--checkpoint-seconds": execution.checkpoint_seconds,
+        "--milestone-every": execution.milestone_every,
+        "--time-limit": execution.time_limit,
+        "--sample-every": execution.sample_every,
+        "--tokenizer": f"results/{tokenizer.id}" if execution.sample_every else None,
+    }
+    flags = ("--tensorboard",) if execution.tensorboard else ()
+    return (*(str(part) for option, value in given.items() if value is not None for part in (option, value)), *flags)
+
+
+def add_study(plan: Plan, name: str, study: Study, config: Config, made: Made, cores: int) -> Node:
+    """Plan a study; its inputs are named by their ids. One that measures time asks for all cores: nothing should run beside."""
+    own = study.resolved()
+    if isinstance(study, TokenizersOf):
+        on = {"tokenizers": made.tokenizers, "corpora": made.corpora}
+        chosen = {key: {one: nodes[one] for one in own.pop(key) or nodes} for key, nodes in on.items()}
+        settings = {"study": own} | {key: {one: node.id for one, node in nodes.items()} for key, nodes in chosen.items()}
+        inputs = [node for nodes in chosen.values() for node in nodes.values()]
+        modules: tuple[str, ...] = ()
+    else:
+        models = {experiment: config.experiments[experiment].model for experiment in own.pop("experiments")}
+        inputs = [made.experiments[study.experiments[0]]["tokenize"]]
+        described = {experiment: model.resolved() for experiment, model in models.items()}
+        settings = {"study": own, "models": described, "tokens": inputs[0].id}
+        modules = tuple(sorted({registry.module_of(model.family) for model in models.values()}))
+    threads = study.threads if study.kind == "gradients" else cores
+    job = config.execution.job("study")
+    return plan.add(Node("study", name, settings, {node.id: node for node in inputs}, (), (), modules, threads, job))
+
+
+def _add_report(
+    plan: Plan,
+    config: Config,
+    experiments: Mapping[str, Mapping[str, Node]],
+    studies: Mapping[str, Node],
+) -> None:
+    """One report over every artifact of every experiment and study; its inputs are named by their ids."""
     shown = {name: {stage: node.id for stage, node in nodes.items()} for name, nodes in experiments.items()}
     inputs = {node.id: node for nodes in experiments.values() for node in nodes.values()}
-    plan.add(Node("report", config.name, {"title": config.title, "experiments": shown}, inputs))
+    inputs |= {node.id: node for node in studies.values()}
+    settings = {
+        "title": config.title,
+        "experiments": shown,
+        "bases": {name: experiment.extends for name, experiment in config.experiments.items() if experiment.extends},
+        "studies": {name: node.id for name, node in studies.items()},
+    }
+    plan.add(Node("report", config.name, settings, inputs, job=config.execution.job("report")))

@@ -10,9 +10,9 @@ from workflow.config import schema
 INTRODUCTION = """\
 # Config keys
 
-A config file is YAML. It names corpora, tokenizers and experiments, which refer to each other by name. Every entry of these three
-sections may say `extends: NAME` to start from another entry of its section: mappings are merged key by key, everything else is
-replaced, and a model of another `family` (a corpus of another `source`) replaces the one it extends whole.
+A config file is YAML. It names corpora, tokenizers, experiments and studies, which refer to each other by name. Every entry of
+these sections may say `extends: NAME` to start from another entry of its section: mappings are merged key by key, everything else
+is replaced, and a model of another `family` (a corpus of another `source`) replaces the one it extends whole.
 
 This page is made from the code by `python -m workflow.reference`; `workflow/schemas/config.schema.json` holds the same as a JSON
 schema for editors.
@@ -24,16 +24,39 @@ SECTIONS = {
     "FileCorpus": "Corpora: `source: file`",
     "UrlCorpus": "Corpora: `source: url`",
     "HuggingFaceCorpus": "Corpora: `source: huggingface`",
+    "ParallelCorpus": "Corpora: `source: parallel`",
     "Download": "A downloaded file",
+    "SentenceFiles": "Files of a parallel corpus",
     "Shares": "Shares of held-out splits",
-    "Tokenizer": "Tokenizers",
+    "BpeTokenizer": "Tokenizers: `kind: bpe`",
+    "ByteTokenizer": "Tokenizers: `kind: byte`",
+    "CharacterTokenizer": "Tokenizers: `kind: character`",
+    "WordTokenizer": "Tokenizers: `kind: word`",
     "Experiment": "Experiments",
     "TransformerSettings": "Models: `family: transformer`",
+    "Shape": "The shape of a transformer",
+    "RnnSettings": "Models: `family: rnn`",
+    "LstmSettings": "Models: `family: lstm`",
+    "GruSettings": "Models: `family: gru`",
+    "RnnSeq2SeqSettings": "Models: `family: rnn-seq2seq`",
+    "TransformerSeq2SeqSettings": "Models: `family: transformer-seq2seq`",
+    "BertSettings": "Models: `family: bert`",
+    "SkipGramSettings": "Models: `family: skipgram`",
+    "CbowSettings": "Models: `family: cbow`",
     "NgramSettings": "Models: `family: ngram`",
+    "GradientsOf": "Studies: `kind: gradients`",
+    "Initialisation": "Starts of recurrent matrices",
+    "ComplexityOf": "Studies: `kind: complexity`",
+    "TokenizersOf": "Studies: `kind: tokenizers`",
     "TrainingSettings": "Training",
     "EvaluationSettings": "Evaluation",
     "DecodingSettings": "Decoding",
+    "TranslationSettings": "Translation",
+    "MaskedSettings": "Filling in blanks",
+    "ClassificationSettings": "A task to fine-tune on",
+    "VectorsSettings": "Word vectors",
     "Execution": "Execution",
+    "JobSettings": "Jobs on a cluster",
 }
 
 
@@ -50,10 +73,10 @@ def reference() -> str:
 
 def section(title: str, model: dict[str, Any]) -> str:
     """One group of settings as a table."""
-    required = model.get("required", [])
+    required = [*model.get("required", []), *model.get("anyOf", [{}])[0].get("required", [])]  # or what may stand for them
     rows = [
         f"| `{key}` | {kind(entry)} | {default(key, entry, required)} | {' '.join(entry.get('description', '').split())} |"
-        for key, entry in model["properties"].items()
+        for key, entry in sorted(model["properties"].items(), key=lambda item: item[0] not in required)  # these first
     ]
     rows = [row.replace("<|", "<\\|").replace("|>", "\\|>") for row in rows]
     description = " ".join(model.get("description", "").split())

@@ -14,6 +14,7 @@ BASE: dict[str, Any] = {
             "training": {"steps": 5, "learning_rate": "3e-4"},
         }
     },
+    "studies": {"lengths": {"kind": "complexity", "experiments": ["gpt"]}},
 }
 
 

@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.lm.accounting.parameters import parameters
 from stages.lm.errors import UserError
 from tests.workflow.configs import BASE, changed
 from workflow.config import load, merge, read, schema
@@ -18,13 +19,14 @@ def test_extends_changes_one_line() -> None:
     config = read(changed("experiments.nope", {"extends": "gpt", "model": {"position": "none"}}))
     gpt, nope = config.experiments["gpt"], config.experiments["nope"]
     assert nope.model.position == "none"
-    assert nope.model_copy(update={"model": gpt.model}) == gpt
+    assert nope.extends == "gpt"
+    assert nope.model_copy(update={"model": gpt.model, "extends": None}) == gpt
     assert gpt.training.learning_rate == 3e-4
 
 
 def test_extends_over_another_family_starts_its_model_anew() -> None:
     config = read(changed("experiments.trigram", {"extends": "gpt", "model": {"family": "ngram", "order": 3}}))
-    assert config.experiments["trigram"].model.resolved() == {"family": "ngram", "order": 3}
+    assert config.experiments["trigram"].model.resolved() == {"family": "ngram", "order": 3, "smoothing": "kneser-ney"}
 
 
 def test_extends_works_over_several_steps() -> None:
@@ -43,9 +45,22 @@ def test_extends_works_over_several_steps() -> None:
         (
             "experiments.gpt.model.family",
             "gtp",
-            "gpt.model.family: unknown family 'gtp'; allowed: ngram, transformer",
+            "gpt.model.family: unknown family 'gtp'; allowed: bert, cbow, gru, lstm, ngram, rnn, rnn-seq2seq, skipgram, ",
         ),
         ("experiments.gpt.tokenizer", "bep", "experiments.gpt.tokenizer: unknown tokenizer 'bep'; did you mean 'bpe'?"),
+        (
+            "studies.s",
+            {"kind": "tokenizers", "tokenizers": ["bep"]},
+            "studies.s.tokenizers: unknown tokenizer 'bep'; did you",
+        ),
+        ("studies.s", {"kind": "tokenizers", "corpora": ["x"]}, "studies.s.corpora: unknown corpus 'x'; allowed: toy"),
+        ("studies.lengths.experiments", ["gtp"], "studies.lengths.experiments: unknown experiment 'gtp'; did you mean 'gpt'?"),
+        (
+            "studies.lengths.kind",
+            "length",
+            "studies.lengths.kind: unknown kind 'length'; allowed: complexity, gradients",
+        ),
+        ("tokenizers.bpe.kind", "words", "tokenizers.bpe.kind: unknown kind 'words'; did you mean 'word'?"),
         ("experiments.gpt.corpus", "tory", "experiments.gpt.corpus: unknown corpus 'tory'; did you mean 'toy'?"),
         ("tokenizers.bpe.corpus", "x", "tokenizers.bpe.corpus: unknown corpus 'x'; allowed: toy"),
         ("tokenizers.bpe.vocab_size", 256, "tokenizers.bpe"),
@@ -116,6 +131,23 @@ def test_the_reference_page_is_that_of_the_code(root: Path) -> None:
     assert text == reference(), "run: python -m workflow.reference > config/README.md"
 
 
+def test_ablations_compare_like_with_like(root: Path) -> None:
+    """What is no part of a change stays: the size of the blocks where only their kind or their shape changes."""
+    config = load(root / "config/ablations.yaml")
+
+    def inside(name: str) -> int:
+        counts = parameters(config.experiments[name].model, 1024, 0)
+        return int(counts["attention"] + counts["feed_forward"])
+
+    for name in ("silu", "gelu", "relu", "geglu", "post-norm", "no-positions", "sliding-window", "strided", "linear-attention"):
+        assert inside(name) == inside("gpt")
+    for name in config.experiments:
+        if name.startswith("shape"):
+            assert inside(name) == pytest.approx(800_000, rel=0.01)
+        experiment = config.experiments[name]
+        assert experiment.training.batch_size * experiment.model.context_length == 4096
+
+
 def test_the_courses_runs_have_the_courses_numbers(root: Path) -> None:
     """327,680,000 tokens, or 40,960,000 with few resources; vocabularies of 10,000 and 32,000."""
     for name, vocab_size in [("tinystories", 10000), ("openwebtext", 32000)]:
@@ -126,3 +158,13 @@ def test_the_courses_runs_have_the_courses_numbers(root: Path) -> None:
         assert (gpt.model.layers, gpt.model.heads, gpt.model.d_model, gpt.model.d_ff) == (4, 16, 512, 1344)
     low = load(root / "config/tinystories.yaml").experiments["gpt-low-resource"]
     assert low.training.steps * low.training.batch_size * low.model.context_length == 40_960_000
+
+
+def test_studies_name_experiments_that_share_their_tokens() -> None:
+    with pytest.raises(UserError, match=r"studies\.lengths\.experiments: unknown experiment 'gtp'; did you mean 'gpt'\?"):
+        read(changed("studies.lengths.experiments", ["gtp"]))
+    other = changed("tokenizers.small", {"corpus": "toy", "vocab_size": 280})
+    other["experiments"]["small"] = {"tokenizer": "small", "model": {"family": "ngram"}}
+    other["studies"]["lengths"]["experiments"] = ["gpt", "small"]
+    with pytest.raises(UserError, match=r"studies\.lengths\.experiments: gpt, small have different tokenizers or corpora"):
+        read(other)

@@ -32,6 +32,24 @@ def test_a_setting_moves_its_stage_and_what_follows() -> None:
     assert moved("execution", {"wandb": "offline"}) == set()
 
 
+def test_a_study_of_tokenizers_reads_what_it_compares() -> None:
+    plan = build(read(changed("studies.kinds", {"kind": "tokenizers", "rounds": 1})))
+    study = next(node for node in plan.stage("study") if node.name == "kinds")
+    (report,) = plan.stage("report")
+    assert {node.stage for node in study.inputs.values()} == {"bpe", "corpus"}
+    assert study.settings["tokenizers"] == {"bpe": plan.stage("bpe")[0].id}
+    assert report.settings["studies"]["kinds"] == study.id
+    assert study.id in report.inputs
+    assert moved("studies.kinds", {"kind": "tokenizers"}) == {"study", "report"}
+
+
+def test_a_study_of_models_reads_the_tokens_that_they_share() -> None:
+    (study,) = build(read(BASE)).stage("study")
+    (tokens,) = study.inputs.values()
+    assert (tokens.stage, study.settings["tokens"]) == ("tokenize", tokens.id)
+    assert study.settings["models"]["gpt"]["d_model"] == 16
+
+
 def test_a_written_default_moves_nothing() -> None:
     assert moved("experiments.gpt.training.batch_size", 32) == set()
 
@@ -43,6 +61,13 @@ def test_experiments_share_what_they_have_in_common() -> None:
     assert warm.inputs["model"].id in ids(plan)["train"]
     (report,) = plan.stage("report")
     assert report.settings["experiments"]["warm"]["train"] == report.settings["experiments"]["gpt"]["train"]
+
+
+def test_the_report_knows_what_each_experiment_starts_from() -> None:
+    data = changed("experiments.a", {"extends": "gpt", "training": {"steps": 7}})
+    data["experiments"]["b"] = {"extends": "a", "training": {"batch_size": 3}}
+    (report,) = build(read(data)).stage("report")
+    assert report.settings["bases"] == {"a": "gpt", "b": "a"}
 
 
 def test_training_settings_mean_nothing_to_a_counting_model() -> None:
@@ -60,7 +85,7 @@ def test_a_thousand_experiments_are_planned_in_seconds() -> None:
 
     base = BASE["experiments"]["gpt"]
     many = {f"gpt-{i}": {**base, "training": {"steps": i + 1}} for i in range(1000)}
-    config = read(BASE | {"experiments": many})
+    config = read(BASE | {"experiments": many, "studies": {}})
     began = time.monotonic()
     assert len(build(config).stage("train")) == 1000
     assert time.monotonic() - began < 20

@@ -3,31 +3,40 @@
 import shlex
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import yaml
+from snakemake.settings.types import DeploymentMethod
 
 from stages.lm import artifacts
 from stages.lm.errors import UserError
 from stages.lm.provenance import code_version
+from workflow import launch
 from workflow.config import read
+from workflow.jobs import RESOURCES, read_estimate, resources
 from workflow.plan import STAGES, build
 
 STARTED = time.time()
 
+# The image in which jobs run; nothing is said of it to runs without containers.
+in_containers = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+
 # Jobs find the project's modules from any working directory, and without containers or conda the interpreter that runs
 # Snakemake, whether or not its environment is activated.
-shell.prefix(f"export PYTHONPATH={shlex.quote(workflow.basedir)}; ")
+exports = {"PYTHONPATH": shlex.quote(workflow.basedir)}
 if not workflow.deployment_settings.deployment_method:
-    shell.prefix(
-        f"export PYTHONPATH={shlex.quote(workflow.basedir)} PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
-    )
+    exports["PATH"] = f"{shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+if workflow.remote_exec:
+    exports[launch.OWN_JOB] = "1"
+shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in exports.items())}; ")
 
 
-def planned():
-    """The plan; a mistake in the config ends the run with one line and exit code 2."""
+def understood():
+    """The config and its plan; a mistake in the config ends the run with one line and exit code 2."""
     try:
-        return build(read(config), cores=max(workflow.cores or 1, 1))
+        checked = read(config)
+        return checked, build(checked, cores=max(workflow.resource_settings.cores or 1, 1))
     except UserError as error:
         sys.stderr.write(f"error: {' '.join(map(str, workflow.configfiles))}: {error}\n")
         sys.exit(2)
@@ -44,9 +53,10 @@ def set_damaged_aside(folder):
         (folder / artifacts.MANIFEST).rename(folder / f"{artifacts.MANIFEST}.damaged")
 
 
-plan = planned()
-for planned_node in plan.nodes.values():
-    set_damaged_aside(Path("results") / planned_node.id)
+checked_config, plan = understood()
+if workflow.is_main_process:
+    for planned_node in plan.nodes.values():
+        set_damaged_aside(Path("results") / planned_node.id)
 
 
 def node(wildcards):
@@ -71,8 +81,8 @@ def inputs(wildcards):
 def arguments(wildcards):
     """The command line of a stage's script, after its settings."""
     made = node(wildcards)
-    listed = {"report": "artifact"}.get(made.stage)
-    given = [f"--{listed or role} results/{needed.id}" for role, needed in made.inputs.items()]
+    listed = made.stage in ("study", "report")
+    given = [f"--{'artifact' if listed else role} results/{needed.id}" for role, needed in made.inputs.items()]
     return " ".join([*given, f"--out results/{made.id}", *made.options])
 
 
@@ -84,10 +94,27 @@ def threads(wildcards):
     return node(wildcards).threads
 
 
+def resource(name):
+    """The function by which a rule asks for the resource `name`."""
+
+    def asked(wildcards, attempt):
+        made = node(wildcards)
+        estimate = read_estimate(Path("results") / made.estimate.id) if made.estimate and name in ("mem_mb", "runtime") else None
+        return resources(made.stage, made.job, made.threads, estimate, attempt)[name]
+
+    return asked
+
+
+@cache
+def version(stage, modules):
+    """The version of a stage's code as this run found it: hundreds of jobs share a few."""
+    return code_version(f"stages.{stage}", *modules)
+
+
 def code(wildcards):
     """The version of the code behind a job: when it changes, the job runs again."""
     made = node(wildcards)
-    return code_version(f"stages.{made.stage}", *made.modules)
+    return version(made.stage, made.modules)
 
 
 def end_with_errors():

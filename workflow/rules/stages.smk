@@ -1,7 +1,12 @@
 """Two rules for every stage: `<stage>` asks for all its artifacts, `make_<stage>` makes one.
 
-Estimates come first among the jobs that are ready: they are there to be read before a training starts.
+Estimates come first among the jobs that are ready: they are there to be read before a training starts, and say what it should ask
+a cluster for. An estimate is no input of its training, since another one is no reason to train again.
+
+`exec` lets the script be the job's own process, or the launcher that starts it, so that a signal to the job reaches it and nothing
+dies around it.
 """
+
 
 for stage in STAGES:
 
@@ -10,6 +15,7 @@ for stage in STAGES:
             stage
         input:
             manifests(stage),
+        localrule: True
 
     rule:
         name:
@@ -27,9 +33,15 @@ for stage in STAGES:
             code=code,
         threads: threads
         priority: 1 if stage == "estimate" else 0
+        resources:
+            **{name: resource(name) for name in RESOURCES},
         conda:
             "../../envs/conda.yaml"
+        container:
+            checked_config.execution.container if in_containers else None
         message:
             "{params.command}: {wildcards.folder}"
         shell:
-            "{params.command} --config - {params.arguments} --log {log} <<'YAML'\n{params.settings}YAML"
+            "exec python -m workflow.launch --nodes {resources.nodes} --processes {resources.processes}"
+            " --cpus {resources.cpus_per_task} --"
+            " {params.command} --config - {params.arguments} --log {log} <<'YAML'\n{params.settings}YAML"
