@@ -12,23 +12,37 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = "tests/configs/tiny.yaml"
 
 
+def tracked() -> list[str]:
+    """The files of the project; without git, as in an image, all but what runs leave behind."""
+    if not (ROOT / ".git").exists():
+        ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().split()}
+        files = [file.relative_to(ROOT) for file in ROOT.rglob("*") if file.is_file()]
+        return [str(file) for file in files if not ignored & set(file.parts)]
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
 class Project:
     """A copy of the tracked files, as a clone would have them, with the environment of the running tests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        listed = subprocess.run(
-            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for name in filter(None, listed.stdout.splitlines()):
+        for name in tracked():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
         (folder / ".venv").symlink_to(sys.prefix)
+
+    def copy(self, folder: Path, *stages: str) -> "Project":
+        """This project in another folder, with its artifacts of these stages alone."""
+        own = shutil.ignore_patterns("results", "state", "logs", ".snakemake", "wandb")
+        shutil.copytree(self.folder, folder, symlinks=True, ignore=own)
+        for stage in stages:
+            shutil.copytree(self.folder / "results" / stage, folder / "results" / stage)
+        other = object.__new__(Project)
+        other.folder = folder
+        return other
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project as a user with its environment on the path would."""

@@ -32,7 +32,16 @@ def write_corpus(folder: Path, **documents: list[str]) -> Path:
 
 def run(stage: str, settings: dict[str, Any], out: Path, code: int = 0, **inputs: Path) -> str:
     """Run `python -m stages.<stage>`, expect its exit code, and return what it said."""
-    options = [part for role, folder in inputs.items() for part in (f"--{role}", str(folder))]
+    return _run(stage, settings, out, code, list(inputs.items()))
+
+
+def run_listed(stage: str, settings: dict[str, Any], out: Path, inputs: list[Path], code: int = 0) -> str:
+    """The same for a stage that takes any number of artifacts."""
+    return _run(stage, settings, out, code, [("artifact", folder) for folder in inputs])
+
+
+def _run(stage: str, settings: dict[str, Any], out: Path, code: int, inputs: list[tuple[str, Path]]) -> str:
+    options = [part for role, folder in inputs for part in (f"--{role}", str(folder))]
     command = [sys.executable, "-m", f"stages.{stage}", "--config", "-", "--out", str(out), *options]
     result = subprocess.run(command, input=yaml.safe_dump(settings), capture_output=True, text=True, cwd=ROOT, check=False)
     assert result.returncode == code, result.stderr

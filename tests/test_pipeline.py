@@ -90,7 +90,7 @@ def test_code_of_decoding_reruns_decoding_and_the_report(changing: Project) -> N
 
 
 def test_code_of_one_family_reruns_that_family_alone(changing: Project) -> None:
-    path = changing.folder / "stages/lm/models/ngram.py"
+    path = changing.folder / "stages/lm/models/ngram/model.py"
     path.write_text(path.read_text() + "\nNEW = 1\n")
     done = changing.snakemake("-n")
     assert "trigram-" in done.stdout

@@ -1,4 +1,4 @@
-"""Every command of the README is run, on a small config in place of the embedded default."""
+"""Every command of the README and its pages is run, on a small config in place of the embedded default."""
 
 import re
 import shlex
@@ -11,14 +11,16 @@ from tests.pipeline import ROOT, TINY, Project
 
 pytestmark = pytest.mark.slow
 
-PLACEHOLDER = re.compile(r"results/(\w+)/(\w+)-…")
+PLACEHOLDER = re.compile(r"results/(\w+)/([\w-]+)-…")
+PAGES = ("README.md", "stages/lm/training/README.md")
 ONLY_PLANNED = ("--configfile", "--config ")
 """Commands that would download a corpus or train for long are planned, not run."""
 
 
 def commands() -> list[str]:
-    """The indented lines of the README that begin like a command, without their remarks."""
-    lines = re.findall(r"^    ((?:make|snakemake|python) ?.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    """The indented lines of the pages that begin like a command, without their remarks."""
+    pages = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    lines = re.findall(r"^    ((?:make|snakemake|python) ?.*)$", pages, re.MULTILINE)
     return [re.sub(r"\s{2,}# .*", "", line).strip() for line in lines]
 
 
@@ -26,6 +28,11 @@ def commands() -> list[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("readme"))
     shutil.copy(project.folder / TINY, project.folder / "config/config.yaml")
+    captions = project.folder / "data/captions"  # to plan with: the user brings them
+    captions.mkdir(parents=True)
+    for split in ("train", "val", "test_2016_flickr"):
+        for language in ("de", "en"):
+            (captions / f"{split}.{language}.gz").touch()
     return project
 
 

@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import resource
@@ -36,11 +37,15 @@ from stages.lm.errors import UserError
 
 log = logging.getLogger("stagecraft")
 
-FORMATS = {"corpus": 1, "bpe": 1, "tokenize": 1, "estimate": 1, "train": 1, "evaluate": 1, "decode": 1, "report": 1}
+FORMATS = {
+    "corpus": 1, "bpe": 2, "tokenize": 3, "estimate": 1, "train": 2, "evaluate": 2, "decode": 1,
+    "study": 2, "report": 4,
+}  # fmt: skip
 """The format version that each stage writes; a change of what its files mean adds one, and makes every path new."""
 
 MANIFEST = "manifest.json"
 DRAFT = ".draft"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,26 @@ class Draft:
         (self.path / name).write_text(text, encoding="utf-8")
 
     def write_json(self, name: str, value: Any) -> None:
-        self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        self.write_text(name, to_json(value) + "\n")
+
+
+INFINITY = "1e999"
+"""JSON has no infinity; this number it has, and whoever reads it into a 64-bit float has an infinity again."""
+
+
+def to_json(value: Any) -> str:
+    """Valid JSON, indented. Raises ValueError where a number is not a number."""
+
+    def finite(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: finite(below) for key, below in part.items()}
+        if isinstance(part, list | tuple):
+            return [finite(below) for below in part]
+        return mark + "-" * (part < 0) if isinstance(part, float) and math.isinf(part) else part
+
+    mark = "\0infinity"  # no text has a zero byte
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return re.sub(r'"\\u0000infinity(-?)"', rf"\g<1>{INFINITY}", text)
 
 
 def digest(stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
@@ -111,6 +135,27 @@ def read(path: Path, stage: str) -> Artifact:
     if faults:
         raise UserError(f"{path}: is damaged: {'; '.join(faults)}; delete the folder and run its stage again")
     return Artifact(path, manifest)
+
+
+def read_all(folders: Iterable[Path]) -> dict[str, Artifact]:
+    """Verify artifacts of any stage; returns them by id. Raises UserError for one that is damaged or of unknown kind."""
+    found = {}
+    for folder in folders:
+        stage = load_manifest(folder)["stage"]
+        if stage not in FORMATS:
+            raise UserError(f"{folder}: is of stage {stage!r}, which this version does not know; update, or leave it out")
+        artifact = read(folder, stage)
+        found[artifact.id] = artifact
+    return found
+
+
+def named(given: Mapping[str, Artifact], identity: str, stage: str, where: str) -> Artifact:
+    """The artifact that settings name at `where`. Raises UserError where it was not given, or is of another stage."""
+    if identity not in given:
+        raise UserError(f"{where}: {identity} is not among the artifacts given; add --artifact for it")
+    if given[identity].manifest["stage"] != stage:
+        raise UserError(f"{where}: {identity} is of another stage; name one of stage {stage!r}")
+    return given[identity]
 
 
 def load_manifest(path: Path) -> dict[str, Any]:
@@ -204,19 +249,32 @@ def sha256(file: Path) -> str:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keep a second process from writing the same artifact. The system lifts the lock when a process dies, however it dies."""
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise UserError(f"{out}: another process is writing this artifact; wait for it to end, or stop it") from None
-    except OSError as error:
-        log.warning("%s: this file system has no locks (%s); take care that no other process writes here", out, error.strerror)
+    """Keep a second process from writing the same artifact. The system lifts the lock when a process dies, however it dies.
+
+    The lock is on a file of its own, open for writing: NFS locks neither folders nor what is open for reading only.
+    """
+    descriptor = _lock(out / LOCK)
     try:
         yield
     finally:
+        (out / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _lock(file: Path) -> int:
+    """Lock a file; returns its descriptor. Raises UserError if another process holds it."""
+    while True:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UserError(f"{file.parent}: another process is writing this artifact; wait for it to end, or stop it") from None
+        except OSError as error:
+            log.warning("%s: no locks here (%s); take care that no other process writes this artifact", file, error.strerror)
+        if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
+            return descriptor
+        os.close(descriptor)  # the one who held it before has removed it meanwhile
 
 
 def _check_folder(out: Path, own_digest: str) -> None:
@@ -252,7 +310,7 @@ def _publish(draft: Path, out: Path, manifest: dict[str, Any]) -> None:
     flush(out)
     for file in [found for found in out.rglob("*") if found.is_file()]:
         name = file.relative_to(out).as_posix()
-        if name != MANIFEST and name not in manifest["outputs"] and DRAFT not in file.parts:
+        if name not in (MANIFEST, LOCK) and name not in manifest["outputs"] and DRAFT not in file.parts:
             file.unlink()
 
 

@@ -1,16 +1,21 @@
 """Progress of long work: a bar on a terminal, plain lines in a log."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 log = logging.getLogger("stagecraft")
 
 SECONDS_BETWEEN_LINES = 15.0
+
+IS_SPOKESMAN = os.environ.get("RANK", "0") == "0"
+"""Of several processes that do one job (torchrun numbers them) the first one speaks."""
 
 
 class Progress:
@@ -18,9 +23,8 @@ class Progress:
 
     def __init__(self, label: str, total: int | None, unit: str, start: int = 0) -> None:
         self.label, self.unit = label, unit
-        self.bar = tqdm(
-            total=total, initial=start, desc=label, unit=unit, unit_scale=True, disable=not sys.stderr.isatty(), leave=False
-        )
+        hidden = not (IS_SPOKESMAN and sys.stderr.isatty())
+        self.bar = tqdm(total=total, initial=start, desc=label, unit=unit, unit_scale=True, disable=hidden, leave=False)
         self.total, self.start, self.done, self.began, self.said = total, start, start, time.monotonic(), time.monotonic()
         self.shown = ""
 
@@ -51,6 +55,7 @@ def progress(label: str, total: int | None, unit: str, start: int = 0) -> Iterat
     """`with progress("encode", total_bytes, "B") as p: ... p.update(n)`."""
     bar = Progress(label, total, unit, start)
     try:
-        yield bar
+        with nullcontext() if bar.bar.disable else logging_redirect_tqdm([log]):  # messages go above the bar, not into it
+            yield bar
     finally:
         bar.close()

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from stages.lm.errors import Stopped, UserError
+from stages.lm.progress import IS_SPOKESMAN
 
 log = logging.getLogger("stagecraft")
 
@@ -67,6 +68,13 @@ def arguments(
     _start_log(f"{stage} {re.sub(r'-[0-9a-f]{12}$', '', parsed.out.resolve().name)}", parsed.log)
     paths = {role: getattr(parsed, role) for role in inputs}
     return Arguments(read_settings(parsed.config), paths, parsed.out, parsed.config, parsed)
+
+
+def any_artifacts(parser: argparse.ArgumentParser) -> None:
+    """For `extend`: a stage that takes any number of artifacts, of which its settings name those that they mean."""
+    parser.add_argument(
+        "--artifact", action="append", default=[], type=Path, metavar="DIR", help="an artifact to read; may be repeated"
+    )
 
 
 def read_settings(config: str) -> dict[str, Any]:
@@ -128,6 +136,9 @@ class _UnderName(logging.Formatter):
 def _start_log(job: str, file: Path | None) -> None:
     """Messages go to standard error under the name of the job, since several run at once, and to `file` with the time."""
     log.setLevel(logging.INFO)
+    if not IS_SPOKESMAN:
+        log.addHandler(logging.NullHandler())
+        return
     console = logging.StreamHandler()
     console.setFormatter(_UnderName(job))
     log.addHandler(console)

@@ -1,6 +1,7 @@
 """An artifact is whole, or it does not exist."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,14 @@ def test_digest_depends_on_settings_inputs_and_stage_not_on_order() -> None:
     others = [("bpe", {"a": 1, "b": 3}, {"corpus": "x"}), ("bpe", {"a": 1, "b": 2}, {"corpus": "y"}),
               ("train", {"a": 1, "b": 2}, {"corpus": "x"})]  # fmt: skip
     assert digest not in {artifacts.digest(*other) for other in others}
+
+
+def test_infinities_are_valid_json_and_come_back() -> None:
+    value = {"low": 1.5, "high": float("inf"), "both": [float("-inf"), '"inf"'], "none": None}
+    text = artifacts.to_json(value)
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON")) == value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        artifacts.to_json([float("nan")])
 
 
 def test_a_failed_writer_leaves_what_was_there(tmp_path: Path) -> None:
@@ -138,6 +147,22 @@ def test_verify_command_tells_whole_from_damaged(tmp_path: Path, capsys: pytest.
     assert any(line.startswith("damaged") and "bad" in line and "ids.npy is missing" in line for line in lines)
     assert any(line.startswith("whole") and "good" in line for line in lines)
     assert artifacts.main(["verify", str(tmp_path / "nothing")]) == 2
+
+
+def test_a_lock_left_behind_does_no_harm_and_none_is_left(tmp_path: Path) -> None:
+    """What a killed process leaves is a file that nobody has locked."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/.lock").touch()
+    write(tmp_path / "a")
+    assert not (tmp_path / "a/.lock").exists()
+
+
+def test_the_lock_is_one_that_nfs_has(tmp_path: Path) -> None:
+    """NFS turns flock into a lock by fcntl, which for writing needs a file that is open for writing (flock(2), NFS details)."""
+    with artifacts.writing(tmp_path / "a", "corpus", {}, {}):
+        (held,) = [file for file in Path("/proc/self/fd").iterdir() if file.exists() and file.resolve() == tmp_path / "a/.lock"]
+        flags = int(Path(f"/proc/self/fdinfo/{held.name}").read_text().split("flags:")[1].split()[0], 8)
+        assert flags & os.O_ACCMODE == os.O_RDWR
 
 
 def test_two_processes_do_not_write_one_artifact(tmp_path: Path) -> None:
