@@ -1,0 +1,56 @@
+"""Training steps without numbers: the real code runs on tensors that have shapes and no memory, and modes watch what it does.
+
+Nothing here repeats what a model computes: the same model, loss and optimizer as in training are called, on torch's fake tensors,
+which know their shape, type and device and hold no elements. So a rehearsal takes milliseconds and no memory however large the
+model is, and what it finds follows every change to the code.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from stages.lm.models import registry
+from stages.lm.models.settings import ModelSettings
+from stages.lm.training.batches import Batch
+from stages.lm.training.learner import Learner
+from stages.lm.training.settings import TrainingSettings
+
+
+class Watching(TorchDispatchMode):
+    """Sees every operation below autograd, with what it is given and what it gives back."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 0  # a number read off a tensor, of which there are none
+        result = func(*args, **(kwargs or {}))
+        self.seen(func, args, kwargs or {}, result)
+        return result
+
+    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Called after every operation; for subclasses."""
+
+
+def rehearse(
+    settings: ModelSettings,
+    training: TrainingSettings,
+    vocab_size: int,
+    make_batch: Callable[[], Batch],
+    watch: Watching,
+    steps: int = 2,
+) -> Learner:
+    """Take optimizer steps on a batch (the first makes the optimizer's state) and return the learner, with the tensors it holds."""
+    with ExitStack() as stack:
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        stack.enter_context(watch)
+        model: Any = registry.build(settings, vocab_size, training.seed)
+        model.to = lambda _device: model  # it is where it belongs, and fake parameters cannot be exchanged
+        learner = Learner(cast(nn.Module, model), training, torch.device("cpu"))
+        batch = make_batch()
+        for _ in range(steps):
+            learner.step(batch, training.learning_rate)
+    return learner
