@@ -21,10 +21,10 @@ from stages.lm.training.learner import Learner
 from stages.lm.training.settings import TrainingSettings
 
 
-class Watching(TorchDispatchMode):
+class Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation below autograd, with what it is given and what it gives back."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             return 0  # a number read off a tensor, of which there are none
         result = func(*args, **(kwargs or {}))
@@ -43,7 +43,7 @@ def rehearse(
     watch: Watching,
     steps: int = 2,
 ) -> Learner:
-    """Take optimizer steps on a batch (the first makes the optimizer's state) and return the learner, with the tensors it holds."""
+    """Take optimizer steps, of which the first makes the optimizer's state; returns the learner, with the tensors that it holds."""
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(watch)
