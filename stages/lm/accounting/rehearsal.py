@@ -43,7 +43,7 @@ def rehearse(
     watch: Watching,
     steps: int = 2,
 ) -> Learner:
-    """Take optimizer steps, of which the first makes the optimizer's state; returns the learner, with the tensors that it holds."""
+    """Take optimizer steps, of which the first makes the optimizer's state; returns the learner, with all its tensors."""
     with ExitStack() as stack:
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(watch)
