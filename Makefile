@@ -11,9 +11,10 @@ BIN := .venv/bin
 
 .PHONY: run test env lock
 
+# What a killed run had started may take some seconds to end, and holds the lock until then.
 run: env
 	@mkdir -p state
-	@flock --nonblock --conflict-exit-code 75 state/run.lock \
+	@flock --timeout 20 --conflict-exit-code 75 state/run.lock \
 		$(BIN)/snakemake --workflow-profile workflow/profiles/default --cores $(CORES) --configfile $(CONFIG) \
 		|| { code=$$?; [ $$code -ne 75 ] || echo "error: another 'make run' is at work in this folder" >&2; exit $$code; }
 	@$(BIN)/python -m workflow.headline $(CONFIG)
