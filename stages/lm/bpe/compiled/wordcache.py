@@ -8,6 +8,7 @@ Longer words, and those of more ids, have larger slots in a side table. A short 
 matches, so that other words need not be looked for in the side table.
 """
 
+import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,9 +53,19 @@ def new_cache() -> tuple[Cache, list[npt.NDArray[Any]]]:
     masks = np.array([((1 << 8 * length) - 1 >> 64 * half) & (1 << 64) - 1 for length in range(16) for half in (0, 1)], np.uint64)
     words = BATCH + BLOCK
     sizes = (LINE << LINE_BITS, SIDE << SIDE_BITS, SCRATCH, 8 * words, TASK * words)
-    lines, side, scratch, ends, tasks = arrays = [np.zeros(size, np.uint8) for size in sizes]
+    lines, side, scratch, ends, tasks = arrays = [pages(size) for size in sizes]
     cache = Cache(*(array.ctypes.data for array in (lines, side, masks, scratch, ends, tasks)))
     return cache, [masks, *arrays]
+
+
+def pages(size: int) -> npt.NDArray[np.uint8]:
+    """Bytes of zero that go back to the system with the array, which the C library may keep for later; in large pages if it has
+    them, for look-ups fall anywhere."""
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    memory = mmap.mmap(-1, size, **private)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, np.uint8)
 
 
 @compiled
