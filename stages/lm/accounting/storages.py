@@ -1,0 +1,140 @@
+"""A log of the memory of a rehearsal: when each storage came and went, how large it is, and what it is for."""
+
+import weakref
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from stages.lm.accounting.rehearsal import Watching
+from stages.lm.models.recurrent.layer import RecurrentLayer
+from stages.lm.training.batches import Batch
+from stages.lm.training.learner import Learner
+
+PARTS = {
+    "attn": "attention", "cross_attn": "attention", "attention": "attention", "ffn": "feed_forward",
+    "token_embeddings": "embedding", "output_embeddings": "embedding", "positions": "embedding", "ln_embeddings": "embedding",
+    "transform": "head", "ln_transform": "head", "readout": "head", "lm_head": "head", "head_loss": "head",
+}  # fmt: skip
+"""The parts of models by the names of their modules."""
+
+
+class Storages(Watching):  # type: ignore[no-untyped-call]
+    """Numbers the storages of a rehearsal by their order.
+
+    Whatever an operation returns is new, a view, or what it was given; new storages are logged when they are seen first, and
+    again when the last tensor that uses them is gone.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.vocab_size = vocab_size
+        self.sizes: list[int] = []
+        """Bytes of each storage."""
+        self.uses: list[str] = []
+        """What each storage is for."""
+        self.events: list[tuple[int, bool]] = []
+        """Storages that came (True) or went (False), in order."""
+        self.after_forward: list[int] = []
+        """How many events there were when the model had given the loss of a micro-batch."""
+        self._numbers: dict[int, int] = {}
+        """The storages that live, by torch's own key."""
+        self._parts: list[str] = []
+        """The parts of the model that are computing, the innermost last."""
+
+    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:  # noqa: ARG002
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._number(tensor)
+
+    def begin(self, learner: Learner, batch: Batch) -> None:
+        """Mark what is there before the first step, with the optimizer's state, and see what the modules do after it."""
+        self.mark("weights", [*learner.model.parameters(), *learner.model.buffers()])
+        self.mark("batch", batch.tensors)
+        make_state(learner)
+        for state in learner.optimizer.state.values():
+            self.mark("optimizer", state.values())
+        for parameter in learner.model.parameters():
+            cast(Any, parameter).register_post_accumulate_grad_hook(lambda weight: self.mark("gradients", [weight.grad]))
+        for name, module in learner.model.named_modules():
+            part = part_of(name, module)
+            if part is not None:
+                module.register_forward_pre_hook(lambda _module, _args, part=part: self._parts.append(part))
+                # Computing a block again ends with an exception, as soon as all is there that is needed.
+                module.register_forward_hook(lambda *_: self._leave(), always_call=True)
+        learner.engine.module.register_forward_hook(lambda *_: self.after_forward.append(len(self.events)))
+
+    def mark(self, use: str, tensors: Iterable[Any]) -> None:
+        """These tensors are for that."""
+        for tensor in tensors:
+            if isinstance(tensor, Tensor):
+                self.uses[self._number(tensor)] = use
+
+    def peak(self) -> dict[str, int]:
+        """Bytes by use when the most is in use."""
+        now = highest = best = 0
+        for moment, (number, comes) in enumerate(self.events, start=1):
+            now += self.sizes[number] if comes else -self.sizes[number]
+            if now > highest:
+                highest, best = now, moment
+        return self.at(best)
+
+    def at(self, moment: int) -> dict[str, int]:
+        """Bytes by use after so many events."""
+        live: set[int] = set()
+        for number, comes in self.events[:moment]:
+            (live.add if comes else live.remove)(number)
+        found: Counter[str] = Counter()
+        for number in live:
+            found[self.uses[number]] += self.sizes[number]
+        return dict(found)
+
+    def _number(self, tensor: Tensor) -> int:
+        """The number of the tensor's storage."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._numbers:
+            number = self._numbers[key] = len(self.sizes)
+            self.sizes.append(storage.nbytes())
+            self.uses.append(self._use(tensor))
+            self.events.append((number, True))
+            weakref.finalize(storage, self._gone, key)
+        return self._numbers[key]
+
+    def _gone(self, key: int) -> None:
+        self.events.append((self._numbers.pop(key), False))
+
+    def _use(self, tensor: Tensor) -> str:
+        """What a new storage is for. Gradients are computed without a graph of their own, so what has one is for the backward
+        pass; the rest of what no module computes is gone soon."""
+        if tensor.dim() > 1 and tensor.shape[-1] == self.vocab_size:
+            return "logits"
+        if self._parts:
+            return self._parts[-1]
+        return "other_activations" if torch.is_grad_enabled() else "workspace"
+
+    def _leave(self) -> None:
+        self._parts.pop()
+
+
+def make_state(learner: Learner) -> None:
+    """Let the optimizer make its state, as the first step of a training does, by a step with gradients of zero."""
+    for parameter in learner.model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    learner.optimizer.step()
+    learner.optimizer.zero_grad()
+
+
+def part_of(name: str, module: nn.Module) -> str | None:
+    """The part of a model that a module belongs to, by its path; norms are those outside of any other part."""
+    if isinstance(module, RecurrentLayer):
+        return "recurrence"
+    for step in name.split("."):
+        if step in PARTS:
+            return PARTS[step]
+        if step.startswith("ln") or step == "dropout":
+            return "dropout" if step == "dropout" else "norms"
+    return None
