@@ -71,8 +71,8 @@ def take(steps: Steps) -> int:
         model = cast(nn.Module, registry.build(train.model, steps.vocab_size, train.training.seed))
         learner = Learner(model, train.training, device)
         batch = random_batch(train.model, train.training, steps.vocab_size, lengths)
-        for _ in range(count):
-            learner.step(batch, train.training.learning_rate)
+        for step in range(count):
+            learner.step(batch._replace(fresh=batch.fresh and step == 0), train.training.learning_rate)
 
     if steps.limit is not None:
         warm = settings.model_copy(update={"training": settings.training.model_copy(update={"batch_size": 1})})

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from stages.lm.accounting.rehearsal import Watching
+from stages.lm.accounting.workspaces import WORKSPACE, scratch, workspace
 from stages.lm.models.recurrent.layer import RecurrentLayer
 from stages.lm.training.batches import Batch
 from stages.lm.training.learner import Learner
@@ -49,6 +50,12 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 self._number(tensor)
+        kept, taken = workspace(func, args), scratch(func, args)
+        if kept is not None:
+            self.sizes[self._number(result[WORKSPACE])] = kept
+        if taken:
+            number = self._come(taken, "workspace")
+            self.events.append((number, False))
 
     def begin(self, learner: Learner, batch: Batch) -> None:
         """Mark what is there before the first step, with the optimizer's state, and see what the modules do after it."""
@@ -97,12 +104,16 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._numbers:
-            number = self._numbers[key] = len(self.sizes)
-            self.sizes.append(storage.nbytes())
-            self.uses.append(self._use(tensor))
-            self.events.append((number, True))
+            self._numbers[key] = self._come(storage.nbytes(), self._use(tensor))
             weakref.finalize(storage, self._gone, key)
         return self._numbers[key]
+
+    def _come(self, size: int, use: str) -> int:
+        """The number of a new storage."""
+        self.sizes.append(size)
+        self.uses.append(use)
+        self.events.append((len(self.sizes) - 1, True))
+        return len(self.sizes) - 1
 
     def _gone(self, key: int) -> None:
         self.events.append((self._numbers.pop(key), False))
