@@ -4,6 +4,7 @@ On a CPU that is the sum of the allocations and releases that torch's profiler r
 process may be given a limit: then running out of memory is an answer, whichever way it ends.
 """
 
+import gc
 import json
 import os
 import resource
@@ -40,9 +41,10 @@ class Steps(NamedTuple):
 
 
 def peak_bytes(steps: Steps) -> int | None:
-    """The most that was in use at once, as a fresh process finds; None where that ran out of memory.
+    """The most that was in use at once, as a fresh process finds; None where it ran out of memory.
 
-    Raises RuntimeError where it failed for another reason.
+    Under a limit nothing is recorded, as that takes memory too: then a number only says that the steps ran. Raises RuntimeError
+    where the process failed for another reason.
     """
     command = [sys.executable, "-m", "stages.lm.accounting.measured"]
     done = subprocess.run(command, input=json.dumps(steps), capture_output=True, text=True, check=False)
@@ -62,29 +64,36 @@ def is_out_of_memory(code: int, said: str) -> bool:
 
 
 def take(steps: Steps) -> int:
-    """Do the steps in this process; the peak in bytes."""
+    """Do the steps in this process; the recorded peak in bytes, 0 under a limit."""
     settings = parse(TrainSettings, steps.settings, "settings")
     lengths = Lengths(*steps.lengths) if steps.lengths else None
     device = machine.prepare(settings.training)
 
-    def work(train: TrainSettings, count: int) -> None:
+    def work(train: TrainSettings) -> None:
         model = cast(nn.Module, registry.build(train.model, steps.vocab_size, train.training.seed))
         learner = Learner(model, train.training, device)
         batch = random_batch(train.model, train.training, steps.vocab_size, lengths)
-        for step in range(count):
+        for step in range(STEPS):
             learner.step(batch._replace(fresh=batch.fresh and step == 0), train.training.learning_rate)
 
     if steps.limit is not None:
-        warm = settings.model_copy(update={"training": settings.training.model_copy(update={"batch_size": 1})})
-        work(warm, 1)  # threads start and libraries load what they need, which is not the run's
+        work(with_batch(settings, 1))  # threads start and libraries load what they need, which is not the run's
         limit_memory(steps.limit, device)
+        work(settings)
+        return 0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        work(settings, STEPS)
+        work(settings)
         return torch.cuda.max_memory_allocated(device)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work(settings, STEPS)
+        work(settings)
     return recorded_peak(profiler)
+
+
+def with_batch(settings: TrainSettings, size: int) -> TrainSettings:
+    """The same run with another batch, all of it at once."""
+    changed = settings.training.model_copy(update={"batch_size": size, "micro_batch_size": None})
+    return settings.model_copy(update={"training": changed})
 
 
 def recorded_peak(profiler: Any) -> int:
@@ -98,12 +107,18 @@ def recorded_peak(profiler: Any) -> int:
 
 
 def limit_memory(limit: int, device: torch.device) -> None:
-    """Let this process take so many bytes more than it has, on the device."""
+    """Let this process take so many bytes more than it has, on the device.
+
+    On a CPU that limits what malloc may ask for: what it keeps unused is given back first, and none is asked for in advance.
+    """
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
         return
-    data = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
+    gc.collect()
+    machine.give_back_memory()
+    data = next(line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmData"))
     allowed = 1024 * int(data.split()[1]) + limit
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
 

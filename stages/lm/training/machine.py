@@ -53,6 +53,14 @@ def keep_memory() -> None:
             mallopt(option, value)
 
 
+def give_back_memory() -> None:
+    """Tell glibc to return what is freed and not used again, and to take no more in advance than is asked for."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.mallopt(M_TOP_PAD, 0)
+        library.malloc_trim(0)
+
+
 def matmul_rate(shape: tuple[int, int, int], settings: TrainingSettings, device: torch.device, seconds: float = 0.2) -> float:
     """Operations per second, at its best, of a product (rows, inner) times (inner, columns) in the precision of the settings.
 
