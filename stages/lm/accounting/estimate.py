@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from stages.lm.accounting import calibration, transformer, translation, vectors
 from stages.lm.accounting.batches import Lengths, random_batch
+from stages.lm.accounting.course_memory import course_memory
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.parameters import parameters
@@ -28,7 +29,9 @@ def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray | PairA
     tokens = len(train.ids) if counting else settings.training.steps * tokens_per_step(settings)
     forward = forward_flops_per_token(settings.model, vocab_size)
     memory = training_memory(settings.model, settings.training, vocab_size, len(train.ids))
-    return _summary(settings, tokens, counted, forward, memory, calibrate(settings, vocab_size, train, memory["total"]))
+    return _summary(
+        settings, vocab_size, tokens, counted, forward, memory, calibrate(settings, vocab_size, train, memory["total"])
+    )
 
 
 def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> dict[str, Any]:
@@ -41,12 +44,19 @@ def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> d
     measured = calibration.calibrate_batch(model, training, vocab_size, batch, translation.largest_matrix(model))
     tokens = round(training.steps * training.batch_size * lengths.target)
     return _summary(
-        settings, tokens, parameters(model, vocab_size, 0), forward | {"total": sum(forward.values())}, memory, measured
+        settings,
+        vocab_size,
+        tokens,
+        parameters(model, vocab_size, 0),
+        forward | {"total": sum(forward.values())},
+        memory,
+        measured,
     )
 
 
 def _summary(
     settings: TrainSettings,
+    vocab_size: int,
     tokens: int,
     counted: dict[str, int],
     forward: dict[str, int],
@@ -61,10 +71,17 @@ def _summary(
         "parameters": counted,
         "flops": {"forward_per_token": forward, "training_total": training_flops(forward, tokens)},
         "memory_bytes": memory,
+        "course_memory_bytes": by_the_course(settings, vocab_size),
         "decoding": decoding(settings),
         "time": {"tokens_per_second": speed, "seconds": tokens / speed if speed else None},
         "calibration": measured | ({"matmul_utilisation": training_flops(forward, 1) * speed / peak} if speed and peak else {}),
     }
+
+
+def by_the_course(settings: TrainSettings, vocab_size: int) -> dict[str, int]:
+    """The memory of training as courses count it by hand; nothing where they have no formula."""
+    model = settings.model
+    return course_memory(model, vocab_size, settings.training.micro_batch) if model.family == "transformer" else {}
 
 
 def decoding(settings: TrainSettings) -> dict[str, int]:

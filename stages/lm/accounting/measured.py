@@ -27,6 +27,9 @@ from stages.lm.training.settings import TrainSettings
 STEPS = 2
 """The first makes the optimizer's state."""
 
+OUT_OF_MEMORY = (77, -signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
+"""How a process ends that has no memory left: by its own exit code, or by a signal from the system or a library."""
+
 
 class Steps(NamedTuple):
     """What a process of its own is to do."""
@@ -50,17 +53,9 @@ def peak_bytes(steps: Steps) -> int | None:
     done = subprocess.run(command, input=json.dumps(steps), capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return int(json.loads(done.stdout)["peak_bytes"])
-    if is_out_of_memory(done.returncode, done.stderr):
+    if done.returncode in OUT_OF_MEMORY:
         return None
     raise RuntimeError(f"steps in a process of their own failed with {done.returncode}: {done.stderr[-2000:]}")
-
-
-def is_out_of_memory(code: int, said: str) -> bool:
-    """Whether a process that ended so had no memory left: killed, or by an error that says so."""
-    return code in (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS) or any(
-        words in said
-        for words in ("MemoryError", "bad_alloc", "can't allocate memory", "out of memory", "Cannot allocate memory")
-    )
 
 
 def take(steps: Steps) -> int:
@@ -79,7 +74,11 @@ def take(steps: Steps) -> int:
     if steps.limit is not None:
         work(with_batch(settings, 1))  # threads start and libraries load what they need, which is not the run's
         limit_memory(steps.limit, device)
-        work(settings)
+        try:
+            work(settings)
+        except (RuntimeError, MemoryError) as error:  # libraries name it in many ways; a batch of one has just run
+            sys.stderr.write(f"{error}\n")
+            sys.exit(OUT_OF_MEMORY[0])
         return 0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
