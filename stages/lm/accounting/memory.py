@@ -59,7 +59,7 @@ def rehearsed(settings: ModelSettings, training: TrainingSettings, vocab_size: i
         rows = None if whole.fresh else 2 * training.micro_batch
         return whole._replace(tensors=tuple(tensor[:rows] for tensor in whole.tensors))
 
-    log = Storages(vocab_size)
+    log = Storages(vocab_size, with_scratch=not on_gpu)
     with as_on_gpu(on_gpu):
         rehearse(settings, training, vocab_size, batch, log, steps=1)
     return log

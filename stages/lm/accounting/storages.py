@@ -30,9 +30,10 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
     again when the last tensor that uses them is gone.
     """
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int, with_scratch: bool = True) -> None:
+        """`with_scratch`: also what the CPU's kernels take for themselves."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.vocab_size = vocab_size
+        self.vocab_size, self.with_scratch = vocab_size, with_scratch
         self.sizes: list[int] = []
         """Bytes of each storage."""
         self.uses: list[str] = []
@@ -50,7 +51,7 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 self._number(tensor)
-        kept, taken = workspace(func, args), scratch(func, args)
+        kept, taken = workspace(func, args), scratch(func, args) if self.with_scratch else 0
         if kept is not None:
             self.sizes[self._number(result[WORKSPACE])] = kept
         if taken:

@@ -1,11 +1,13 @@
-"""What oneDNN's LSTM takes beside its results: the one kernel whose own memory matters and that torch's fake kernels don't know.
+"""What the CPU's kernels take beside their results, where it matters: oneDNN's LSTM, and operands that are converted first.
 
-Sizes are those that its `rnn_utils.cpp` adds up, and that the allocator records over widths, lengths and types (version 3.12).
+torch's fake kernels don't know it. The LSTM's sizes are those that oneDNN's `rnn_utils.cpp` adds up, and that the allocator
+records over widths, lengths and types (version 3.12). Products take a few hundred KB for themselves, which is not counted.
 """
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
 ATEN = torch.ops.aten
 WORKSPACE = 3
@@ -26,17 +28,32 @@ def workspace(func: Any, args: tuple[Any, ...]) -> int | None:
 
 
 def scratch(func: Any, args: tuple[Any, ...]) -> int:
-    """Bytes that an operation takes and gives back: of an LSTM the gates, and its two matrices with padded rows; going backward
-    also the matrices' gradients, and the outputs' in the order of its own."""
-    if func not in (ATEN.mkldnn_rnn_layer.default, ATEN.mkldnn_rnn_layer_backward.default):
-        return 0
+    """Bytes that an operation takes and gives back."""
+    if func in (ATEN.mkldnn_rnn_layer.default, ATEN.mkldnn_rnn_layer_backward.default):
+        return _scratch_of_lstm(args, backward=func is ATEN.mkldnn_rnn_layer_backward.default)
+    return _converted(args) if func.overloadpacket in MIXING else 0
+
+
+def _scratch_of_lstm(args: tuple[Any, ...], *, backward: bool) -> int:
+    """The gates, and the two matrices with padded rows; going backward also the matrices' gradients, and those of the outputs in
+    the kernel's own order."""
     length, batch, inputs = args[0].shape
     number, d = args[0].element_size(), args[2].shape[1]
     gates = number * _padded(4 * d, number)  # of a row
-    matrices = (inputs + d) * gates
-    if func is ATEN.mkldnn_rnn_layer_backward.default:
-        matrices += 4 * d * 4 * (_padded(inputs, 4) + _padded(d, 4)) + length * batch * d * number
-    return int(length * batch * gates + matrices)
+    extra = 4 * d * 4 * (_padded(inputs, 4) + _padded(d, 4)) + length * batch * d * number if backward else 0
+    return int((length * batch + inputs + d) * gates + extra)
+
+
+MIXING = {ATEN.add, ATEN.add_, ATEN.sub, ATEN.sub_, ATEN.mul, ATEN.mul_, ATEN.div, ATEN.div_}
+
+
+def _converted(args: tuple[Any, ...]) -> int:
+    """Copies of the operands in the type that they have in common, of those that have another."""
+    operands = [tensor for tensor in args[:2] if isinstance(tensor, Tensor)]
+    if len(operands) < 2 or operands[0].dtype == operands[1].dtype:
+        return 0
+    common = torch.result_type(*operands)
+    return sum(tensor.numel() * common.itemsize for tensor in operands if tensor.dtype != common and tensor.dim())
 
 
 def _padded(numbers: int, width: int) -> int:

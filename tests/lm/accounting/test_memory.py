@@ -49,7 +49,7 @@ def test_the_peak_of_runs_that_nobody_chose(case: tuple[dict[str, Any], dict[str
     model, training, vocab_size = case
     found = deviation(run(model, training), vocab_size)
     sys.stdout.write(f"{found:+.4%}\n")
-    assert abs(found) < 0.01
+    assert abs(found) < (0.02 if model["family"] == "lstm" else 0.005)
 
 
 def test_an_end_without_memory_is_an_answer_and_any_other_is_not() -> None:
