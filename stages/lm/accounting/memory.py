@@ -8,8 +8,6 @@ keep the same tensors, but for cuDNN's recurrent layers. A run with `compile` is
 execution, of which compilation spares some.
 """
 
-from typing import Any
-
 import torch
 
 from stages.lm.accounting.batches import Lengths, random_batch
@@ -20,8 +18,8 @@ from stages.lm.models.settings import ModelSettings, NgramSettings
 from stages.lm.training.batches import Batch
 from stages.lm.training.settings import TrainingSettings
 
-ORDER = ("weights", "gradients", "optimizer", "batch", "embedding", "attention", "feed_forward", "recurrence", "norms", "dropout",
-         "other_activations", "head", "logits", "workspace")  # fmt: skip
+ORDER = ("weights", "unsharded", "gradients", "optimizer", "batch", "embedding", "attention", "feed_forward", "recurrence",
+         "norms", "dropout", "other_activations", "head", "logits", "workspace")  # fmt: skip
 """Components as they are shown. All between the batch and the logits are activations: what the backward pass needs of a part."""
 
 ACTIVATIONS = ORDER[ORDER.index("batch") + 1 : ORDER.index("logits")]
@@ -35,9 +33,8 @@ def training_memory(
     tokens: of the training split, which models keep that count. lengths: of a translator's longest batch.
     """
     if isinstance(settings, NgramSettings):
-        return _with_total(_counting(parameters(settings, vocab_size, tokens)["total"], tokens))
-    found = rehearsed(settings, training, vocab_size, lengths).peak()
-    return _with_total({name: found[name] for name in ORDER if name in found})
+        return in_order(_counting(parameters(settings, vocab_size, tokens)["total"], tokens))
+    return in_order(rehearsed(settings, training, vocab_size, lengths).peak())
 
 
 def kept_activations(
@@ -46,7 +43,7 @@ def kept_activations(
     """Bytes by component that the forward pass of a micro-batch leaves behind for its backward pass, and their `total`."""
     log = rehearsed(settings, training, vocab_size, lengths)
     found = log.at(log.after_forward[0])
-    return _with_total({name: found[name] for name in ACTIVATIONS if name in found})
+    return in_order({name: found[name] for name in ACTIVATIONS if name in found})
 
 
 def rehearsed(settings: ModelSettings, training: TrainingSettings, vocab_size: int, lengths: Lengths | None = None) -> Storages:
@@ -70,5 +67,7 @@ def _counting(parameters: int, tokens: int) -> dict[str, int]:
     return {"counts": 2 * 8 * parameters, "stream": 2 * 8 * tokens, "sorting": 3 * 8 * tokens}
 
 
-def _with_total(parts: dict[str, int]) -> dict[str, Any]:
-    return parts | {"total": sum(parts.values())}
+def in_order(parts: dict[str, int]) -> dict[str, int]:
+    """The components as they are shown, and their `total`."""
+    ordered = sorted(parts, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    return {name: parts[name] for name in ordered} | {"total": sum(parts.values())}

@@ -2,7 +2,7 @@
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -13,6 +13,7 @@ from stages.lm.accounting.rehearsal import Watching
 from stages.lm.accounting.workspaces import WORKSPACE, scratch, workspace
 from stages.lm.models.recurrent.layer import RecurrentLayer
 from stages.lm.training.batches import Batch
+from stages.lm.training.engines import blocks
 from stages.lm.training.learner import Learner
 
 PARTS = {
@@ -42,6 +43,8 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         """Storages that came (True) or went (False), in order."""
         self.after_forward: list[int] = []
         """How many events there were when the model had given the loss of a micro-batch."""
+        self.blocks: list[int] = []
+        """Bytes of the weights of each block of the model."""
         self._numbers: dict[int, int] = {}
         """The storages that live, by torch's own key."""
         self._parts: list[str] = []
@@ -62,7 +65,8 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         """Mark what is there before the first step, with the optimizer's state, and see what the modules do after it."""
         self.mark("weights", [*learner.model.parameters(), *learner.model.buffers()])
         self.mark("batch", batch.tensors)
-        make_state(learner)
+        self.blocks = [sum(weight.nbytes for weight in block.parameters()) for block in blocks(learner.model)]
+        self._make_state(learner)
         for state in learner.optimizer.state.values():
             self.mark("optimizer", state.values())
         for parameter in learner.model.parameters():
@@ -75,29 +79,39 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
                 module.register_forward_hook(lambda *_: self._leave(), always_call=True)
         learner.engine.module.register_forward_hook(lambda *_: self.after_forward.append(len(self.events)))
 
+    def _make_state(self, learner: Learner) -> None:
+        """Let the optimizer make its state, as the first step of a training does, by a step with gradients of zero."""
+        for parameter in learner.model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+            self.mark("gradients", [parameter.grad])
+        learner.optimizer.step()
+        learner.optimizer.zero_grad()
+
     def mark(self, use: str, tensors: Iterable[Any]) -> None:
         """These tensors are for that."""
         for tensor in tensors:
             if isinstance(tensor, Tensor):
                 self.uses[self._number(tensor)] = use
 
-    def peak(self) -> dict[str, int]:
-        """Bytes by use when the most is in use."""
+    def peak(self, shares: Mapping[str, float] | None = None) -> dict[str, int]:
+        """Bytes by use when the most is in use; of some uses only shares count."""
+        weighed = [round(size * (shares or {}).get(use, 1)) for size, use in zip(self.sizes, self.uses, strict=True)]
         now = highest = best = 0
         for moment, (number, comes) in enumerate(self.events, start=1):
-            now += self.sizes[number] if comes else -self.sizes[number]
+            now += weighed[number] if comes else -weighed[number]
             if now > highest:
                 highest, best = now, moment
-        return self.at(best)
+        return self.at(best, weighed)
 
-    def at(self, moment: int) -> dict[str, int]:
+    def at(self, moment: int, sizes: Sequence[int] | None = None) -> dict[str, int]:
         """Bytes by use after so many events."""
+        sizes = self.sizes if sizes is None else sizes
         live: set[int] = set()
         for number, comes in self.events[:moment]:
             (live.add if comes else live.remove)(number)
         found: Counter[str] = Counter()
         for number in live:
-            found[self.uses[number]] += self.sizes[number]
+            found[self.uses[number]] += sizes[number]
         return dict(found)
 
     def _number(self, tensor: Tensor) -> int:
@@ -130,14 +144,6 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
 
     def _leave(self) -> None:
         self._parts.pop()
-
-
-def make_state(learner: Learner) -> None:
-    """Let the optimizer make its state, as the first step of a training does, by a step with gradients of zero."""
-    for parameter in learner.model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    learner.optimizer.step()
-    learner.optimizer.zero_grad()
 
 
 def part_of(name: str, module: nn.Module) -> str | None:

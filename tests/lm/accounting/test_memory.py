@@ -1,6 +1,10 @@
 """Peak memory: estimates against the allocator's own record in a fresh process, autograd and the course's list."""
 
+import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from stages.lm.accounting.course_memory import course_memory
 from stages.lm.accounting.measured import Steps, peak_bytes
 from stages.lm.accounting.memory import kept_activations, training_memory
 from stages.lm.accounting.parameters import parameters
+from stages.lm.accounting.spread_memory import spread_memory
 from stages.lm.accounting.storages import Storages
 from stages.lm.models import registry
 from stages.lm.models.settings import NgramSettings
@@ -50,6 +55,27 @@ def test_the_peak_of_runs_that_nobody_chose(case: tuple[dict[str, Any], dict[str
     found = deviation(run(model, training), vocab_size)
     sys.stdout.write(f"{found:+.4%}\n")
     assert abs(found) < (0.02 if model["family"] == "lstm" else 0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "tolerance"), [("ddp", 0.01), ("fsdp", 0.05)])
+def test_the_peak_of_two_processes(engine: Any, tolerance: float, tmp_path: Path, root: Path) -> None:
+    train = run({**GPT, "layers": 4, "d_model": 256, "context_length": 256}, {"batch_size": 8})
+    command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29653", "tests/lm/accounting/ranks.py"]
+    given = [engine, json.dumps(train.resolved()), str(tmp_path / "peak")]
+    subprocess.run([sys.executable, *command, *given], cwd=root, env={**os.environ, "PYTHONPATH": "."}, check=True)
+    measured = int((tmp_path / "peak").read_text())
+    assert spread_memory(train.model, train.training, 2000, 2, engine)["total"] == pytest.approx(measured, rel=tolerance)
+
+
+def test_shards_of_many_devices() -> None:
+    """Weights, gradients and optimizer: 16 bytes a parameter over all devices (Rajbhandari et al. 2020, figure 1)."""
+    train, count = run({**GPT, "feed_forward": "silu", "d_ff": 512, "context_length": 8, "layers": 12}, {"batch_size": 64}), 64
+    memory = spread_memory(train.model, train.training, 30_000, count, "fsdp")
+    numbers = parameters(train.model, 30_000, 0)["total"]
+    assert count * sum(memory[name] for name in ("weights", "gradients", "optimizer")) == pytest.approx(16 * numbers, rel=1e-3)
+    outside = 4 * (2 * 30_000 * 128 + 128)
+    assert memory["unsharded"] == 3 * outside + outside // count
 
 
 def test_an_end_without_memory_is_an_answer_and_any_other_is_not() -> None:
