@@ -38,7 +38,7 @@ def largest_batch_command(arguments: Sequence[str]) -> int:
     found = largest_batch(settings, tokens.json("stats.json")["vocab_size"], limit, lengths)
     if not found.batch_size:
         raise UserError(f"--memory: not even one example fits into {limit / 1e9:,.2f} GB; give more, or choose a smaller model")
-    sys.stdout.write(f"largest batch in {limit / 1e9:,.2f} GB: {found.batch_size} (the estimate alone says {found.estimated})\n")
+    sys.stdout.write(f"largest batch in {limit / 1e6:,.0f} MB: {found.batch_size} (the estimate alone says {found.estimated})\n")
     return 0
 
 

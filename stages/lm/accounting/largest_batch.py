@@ -92,7 +92,7 @@ def last_below(cost: Callable[[int], int], limit: int) -> int:
 def boundary(fits: Callable[[int], bool], guess: int) -> int:
     """The n >= 0 with fits(n) and not fits(n + 1), near a guess: steps that double lead across it, halving finds it."""
     first = fits(guess)
-    low, high, step = (guess, 0, 1) if first else (0, guess, 1)
+    low, high, step = (guess, 0, max(1, guess // 32)) if first else (0, guess, max(1, guess // 32))
     while first and not high:
         low, high = (low + step, 0) if fits(low + step) else (low, low + step)
         step *= 2

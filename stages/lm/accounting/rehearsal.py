@@ -14,8 +14,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import stages.lm.models.attention.fused as fused
 from stages.lm.models import registry
-from stages.lm.models.attention import fused
 from stages.lm.models.head_loss import LOGITS_PER_SLICE
 from stages.lm.models.settings import ModelSettings
 from stages.lm.training.batches import Batch

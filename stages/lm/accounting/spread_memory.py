@@ -3,7 +3,9 @@
 ddp: each holds everything, and the buckets in which gradients are exchanged stay from step to step. fsdp: weights, gradients and
 optimizer are in shards; put together are the model outside of its blocks, from the first to the last operation of a step, and two
 blocks, one that computes and the next one. At the end of a step the gradients of what is outside of the blocks are copied, to be
-summed into shards. What the exchange itself takes is not counted: gloo copies what it sums, NCCL does not.
+summed into shards. What the exchange itself takes is not counted. Of two processes that exchange by gloo, the peak with ddp is
+met within 1 %; with fsdp this is a lower bound: they took 3 to 8 % more, and 19 % more where embeddings were a fifth of the
+weights and batches small.
 """
 
 from stages.lm.accounting.batches import Lengths

@@ -58,7 +58,7 @@ def test_the_peak_of_runs_that_nobody_chose(case: tuple[dict[str, Any], dict[str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "tolerance"), [("ddp", 0.01), ("fsdp", 0.05)])
+@pytest.mark.parametrize(("engine", "tolerance"), [("ddp", 0.01), ("fsdp", 0.1)])
 def test_the_peak_of_two_processes(engine: Any, tolerance: float, tmp_path: Path, root: Path) -> None:
     train = run({**GPT, "layers": 4, "d_model": 256, "context_length": 256}, {"batch_size": 8})
     command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29653", "tests/lm/accounting/ranks.py"]
