@@ -1,8 +1,7 @@
 """The largest batch that fits into a device's memory: from the estimate first, then by real steps in processes of their own.
 
-The estimate grows by nearly the same with every example, so a few rehearsals find where it meets the limit. What the allocator
-leaves unused between tensors it doesn't know: so the batch is tried, and lowered or raised until it runs and one example more
-does not. The answer is kept by device, settings, code and limit.
+The estimate grows by nearly the same with every example, so a few rehearsals find where it meets the limit. Then the batch is
+tried, and lowered or raised until it runs and one example more does not. The answer is kept by device, settings, code and limit.
 """
 
 import hashlib
@@ -92,7 +91,7 @@ def last_below(cost: Callable[[int], int], limit: int) -> int:
 def boundary(fits: Callable[[int], bool], guess: int) -> int:
     """The n >= 0 with fits(n) and not fits(n + 1), near a guess: steps that double lead across it, halving finds it."""
     first = fits(guess)
-    low, high, step = (guess, 0, max(1, guess // 32)) if first else (0, guess, max(1, guess // 32))
+    low, high, step = (guess, 0, 1) if first else (0, guess, 1)
     while first and not high:
         low, high = (low + step, 0) if fits(low + step) else (low, low + step)
         step *= 2

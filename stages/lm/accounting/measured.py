@@ -108,7 +108,8 @@ def recorded_peak(profiler: Any) -> int:
 def limit_memory(limit: int, device: torch.device) -> None:
     """Let this process take so many bytes more than it has, on the device.
 
-    On a CPU that limits what malloc may ask for: what it keeps unused is given back first, and none is asked for in advance.
+    On a CPU that limits what malloc may ask for. So that this is what tensors take, it keeps nothing unused: a training does, and
+    needs that much more.
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -116,7 +117,7 @@ def limit_memory(limit: int, device: torch.device) -> None:
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
         return
     gc.collect()
-    machine.give_back_memory()
+    machine.map_each_tensor()
     data = next(line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmData"))
     allowed = 1024 * int(data.split()[1]) + limit
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
