@@ -37,8 +37,8 @@ def largest_batch_command(arguments: Sequence[str]) -> int:
     lengths = Lengths.longest(train, settings.training.batch_size) if isinstance(train, PairArray) else None
     found = largest_batch(settings, tokens.json("stats.json")["vocab_size"], limit, lengths)
     if not found.batch_size:
-        raise UserError(f"--memory: not even one example fits into {limit / 1e9:,.2f} GB; give more, or choose a smaller model")
-    sys.stdout.write(f"largest batch in {limit / 1e6:,.0f} MB: {found.batch_size} (the estimate alone says {found.estimated})\n")
+        raise UserError(f"--memory: not even one example fits into {limit / 1e6:,.3g} MB; give more, or choose a smaller model")
+    sys.stdout.write(f"largest batch in {limit / 1e6:,.6g} MB: {found.batch_size} (the estimate alone says {found.estimated})\n")
     return 0
 
 

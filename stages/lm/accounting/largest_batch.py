@@ -54,7 +54,8 @@ def largest_batch(
             log.info("a batch of %d %s", size, "runs" if fits else "does not fit")
             return fits
 
-        known[key] = {"batch_size": boundary(runs, max(1, estimated)), "estimated": estimated, "device": device_name(settings)}
+        size = boundary(runs, estimated) if estimated else 0
+        known[key] = {"batch_size": size, "estimated": estimated, "device": device_name(settings)}
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     return LargestBatch(known[key]["batch_size"], known[key]["estimated"])
@@ -91,7 +92,7 @@ def last_below(cost: Callable[[int], int], limit: int) -> int:
 def boundary(fits: Callable[[int], bool], guess: int) -> int:
     """The n >= 0 with fits(n) and not fits(n + 1), near a guess: steps that double lead across it, halving finds it."""
     first = fits(guess)
-    low, high, step = (guess, 0, 1) if first else (0, guess, 1)
+    low, high, step = (guess, 0, max(1, guess // 32)) if first else (0, guess, max(1, guess // 32))
     while first and not high:
         low, high = (low + step, 0) if fits(low + step) else (low, low + step)
         step *= 2
