@@ -1,9 +1,14 @@
 """What a training run will cost, before it starts: parameters, FLOPs, memory by component, and time.
 
 python -m stages.estimate --config FILE --tokens DIR --out DIR
+python -m stages.estimate largest-batch --config FILE --tokens DIR [--memory 4GB]
 
-The settings are those of the train stage.
+The settings are those of the train stage. The second finds by real steps, from where the estimate says, the largest batch that
+runs within a limit of memory.
 """
+
+import sys
+from importlib import import_module
 
 from stages.lm import artifacts, script
 from stages.lm.accounting.estimate import estimate
@@ -16,6 +21,9 @@ from stages.lm.training.settings import TrainSettings
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["largest-batch"]:
+        # Loaded by name, it is no part of this stage's code version: it writes no estimate.
+        sys.exit(import_module("stages.lm.accounting.commands").largest_batch_command(sys.argv[2:]))
     args = script.arguments("estimate", __doc__, inputs=("tokens",))
     settings = parse(TrainSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")

@@ -8,6 +8,7 @@ import yaml
 
 from stages import estimate
 from stages.lm import artifacts
+from stages.lm.errors import UserError
 
 GPT = {
     "model": {"family": "transformer", "layers": 1, "heads": 2, "d_model": 16, "context_length": 16},
@@ -41,3 +42,28 @@ def test_an_estimate_is_written(
     assert stats["time"]["seconds"] == pytest.approx(stats["tokens"] / stats["time"]["tokens_per_second"])
     assert stats["tokens"] == (1600 if settings is GPT else 2000)
     assert f"{stats['parameters']['total']:,}" in (out / "README.md").read_text()
+
+
+def test_the_largest_batch_is_said(
+    tmp_path: Path, tokens: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(GPT))
+    given = ["--config", str(tmp_path / "config.yaml"), "--tokens", str(tokens), "--memory", "1MB"]
+    monkeypatch.setattr("sys.argv", ["estimate", "largest-batch", *given])
+    monkeypatch.setattr(
+        "stages.lm.accounting.largest_batch.peak_bytes", lambda steps: 0 if steps.settings["training"]["batch_size"] < 7 else None
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        estimate.main()
+    assert capsys.readouterr().out.startswith("largest batch in 1 MB: 6 (the estimate alone says")
+    assert (tmp_path / "state" / "largest_batch.json").is_file()
+
+
+def test_a_limit_below_the_weights_is_refused(tmp_path: Path, tokens: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(GPT))
+    given = ["--config", str(tmp_path / "config.yaml"), "--tokens", str(tokens), "--memory", "1kB"]
+    monkeypatch.setattr("sys.argv", ["estimate", "largest-batch", *given])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="not even one example fits"):
+        estimate.main()

@@ -1,16 +1,7 @@
 """What BERT costs: the blocks as any transformer's, and an output layer that the predicted tokens alone go through."""
 
-from typing import Any
-
-import torch
-
 from stages.lm.accounting import transformer
-from stages.lm.models.bert.model import IGNORED
 from stages.lm.models.bert.settings import BertSettings
-from stages.lm.training.batches import Batch
-from stages.lm.training.settings import TrainingSettings
-
-FLOAT32 = 4
 
 
 def parameters(settings: BertSettings, vocab_size: int) -> dict[str, int]:
@@ -48,17 +39,3 @@ def forward_flops_per_token(settings: BertSettings, vocab_size: int, length: int
     length = length or settings.context_length
     flops = forward_flops(settings, vocab_size, length, settings.mask_share * length)
     return {name: round(value / length) for name, value in flops.items()}
-
-
-def activations(settings: BertSettings, training: TrainingSettings, vocab_size: int) -> dict[str, int]:
-    """Bytes that the forward pass of one micro-batch leaves behind, and of the logits at the peak."""
-    predictions = round(settings.mask_share * training.micro_batch * settings.context_length)
-    return transformer.saved(settings, training) | {"logits": 3 * FLOAT32 * predictions * vocab_size}
-
-
-def random_batch(settings: BertSettings, training: TrainingSettings, vocab_size: int) -> Batch:
-    """Random tokens in the shape of the run's own batches."""
-    ids = torch.randint(vocab_size, (training.batch_size, settings.context_length))
-    targets: Any = ids.masked_fill(torch.rand(ids.shape) > settings.mask_share, IGNORED)
-    targets[:, 0] = ids[:, 0]
-    return Batch((ids, targets), int((targets != IGNORED).sum()), read=ids.numel())

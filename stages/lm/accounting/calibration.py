@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import nn
 
+from stages.lm.accounting.batches import random_batch
 from stages.lm.models import registry
 from stages.lm.models.interface import CountingModel
 from stages.lm.models.recurrent.settings import RecurrentSettings
@@ -33,8 +33,7 @@ def calibrate_steps(
     settings: TransformerSettings | RecurrentSettings, training: TrainingSettings, vocab_size: int
 ) -> dict[str, Any]:
     """Train a few steps on random tokens: the median seconds of a step, tokens per second, and the matrix-product peak."""
-    ids = torch.randint(vocab_size, (training.batch_size, settings.context_length + 1))
-    batch = Batch((ids,), training.batch_size * settings.context_length, fresh=settings.learns_from == "streams")
+    batch = random_batch(settings, training, vocab_size)
     width = settings.gates * settings.d_model if isinstance(settings, RecurrentSettings) else settings.feed_forward_width
     return calibrate_batch(settings, training, vocab_size, batch, (settings.d_model, width))
 

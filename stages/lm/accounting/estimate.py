@@ -3,13 +3,12 @@
 import logging
 from typing import Any, cast
 
-from torch import nn
-
-from stages.lm.accounting import bert, calibration, transformer, translation, vectors
+from stages.lm.accounting import calibration, transformer, translation, vectors
+from stages.lm.accounting.batches import Lengths, random_batch
+from stages.lm.accounting.course_memory import course_memory
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.parameters import parameters
-from stages.lm.models import registry
 from stages.lm.models.bert.settings import BertSettings
 from stages.lm.models.recurrent.settings import RecurrentSettings
 from stages.lm.models.seq2seq.settings import TranslatorSettings
@@ -29,29 +28,35 @@ def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray | PairA
     counted = parameters(settings.model, vocab_size, len(train.ids))
     tokens = len(train.ids) if counting else settings.training.steps * tokens_per_step(settings)
     forward = forward_flops_per_token(settings.model, vocab_size)
-    memory = training_memory(settings.model, settings.training, counted["total"], vocab_size, len(train.ids))
-    return _summary(settings, tokens, counted, forward, memory, calibrate(settings, vocab_size, train, memory["total"]))
+    memory = training_memory(settings.model, settings.training, vocab_size, len(train.ids))
+    return _summary(
+        settings, vocab_size, tokens, counted, forward, memory, calibrate(settings, vocab_size, train, memory["total"])
+    )
 
 
 def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> dict[str, Any]:
     """The same for a model that translates; its tokens are those of the target, which it predicts."""
     model, training = cast(TranslatorSettings, settings.model), settings.training
-    lengths = translation.Lengths.of(train)
-    built = cast(nn.Module, registry.build(model, vocab_size, training.seed))
-    memory = translation.training_memory(built, lengths, training, vocab_size)
-    forward = translation.forward_flops_per_token(model, vocab_size, lengths)
-    batch = lengths.batch(training.batch_size, vocab_size)
+    lengths = Lengths.of(train)
+    memory = training_memory(model, training, vocab_size, lengths=Lengths.longest(train, training.batch_size))
+    forward = translation.forward_flops_per_token(model, vocab_size, *lengths)
+    batch = random_batch(model, training, vocab_size, lengths)
     measured = calibration.calibrate_batch(model, training, vocab_size, batch, translation.largest_matrix(model))
     tokens = round(training.steps * training.batch_size * lengths.target)
-    return _summary(settings, tokens, parameters(model, vocab_size, 0), _with_total(forward), _with_total(memory), measured)
-
-
-def _with_total(parts: dict[str, int]) -> dict[str, int]:
-    return parts | {"total": sum(parts.values())}
+    return _summary(
+        settings,
+        vocab_size,
+        tokens,
+        parameters(model, vocab_size, 0),
+        forward | {"total": sum(forward.values())},
+        memory,
+        measured,
+    )
 
 
 def _summary(
     settings: TrainSettings,
+    vocab_size: int,
     tokens: int,
     counted: dict[str, int],
     forward: dict[str, int],
@@ -66,10 +71,17 @@ def _summary(
         "parameters": counted,
         "flops": {"forward_per_token": forward, "training_total": training_flops(forward, tokens)},
         "memory_bytes": memory,
+        "course_memory_bytes": by_the_course(settings, vocab_size),
         "decoding": decoding(settings),
         "time": {"tokens_per_second": speed, "seconds": tokens / speed if speed else None},
         "calibration": measured | ({"matmul_utilisation": training_flops(forward, 1) * speed / peak} if speed and peak else {}),
     }
+
+
+def by_the_course(settings: TrainSettings, vocab_size: int) -> dict[str, int]:
+    """The memory of training as courses count it by hand; nothing where they have no formula."""
+    model = settings.model
+    return course_memory(model, vocab_size, settings.training.micro_batch) if model.family == "transformer" else {}
 
 
 def decoding(settings: TrainSettings) -> dict[str, int]:
@@ -99,10 +111,10 @@ def calibrate(settings: TrainSettings, vocab_size: int, train: TokenArray, memor
         return {}
     model, training = settings.model, settings.training
     if isinstance(model, BertSettings):
-        batch, largest = bert.random_batch(model, training, vocab_size), (model.d_model, model.feed_forward_width)
+        batch, largest = random_batch(model, training, vocab_size), (model.d_model, model.feed_forward_width)
         return calibration.calibrate_batch(model, training, vocab_size, batch, largest)
     if isinstance(model, VectorSettings):
-        batch, largest = vectors.random_batch(model, training, vocab_size), (model.d_model, 1 + model.negatives)
+        batch, largest = random_batch(model, training, vocab_size), (model.d_model, 1 + model.negatives)
         return calibration.calibrate_batch(model, training, vocab_size, batch, largest)
     return calibration.calibrate_steps(
         cast(TransformerSettings | RecurrentSettings, settings.model), settings.training, vocab_size

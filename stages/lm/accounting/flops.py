@@ -27,7 +27,7 @@ def forward_flops_per_token(settings: ModelSettings, vocab_size: int, sequence_l
         flops = recurrent.forward_flops_per_token(settings, vocab_size)
     elif isinstance(settings, TranslatorSettings):
         length = sequence_length or settings.context_length
-        flops = translation.forward_flops_per_token(settings, vocab_size, translation.Lengths(length, length))
+        flops = translation.forward_flops_per_token(settings, vocab_size, length, length)
     elif isinstance(settings, BertSettings):
         flops = bert.forward_flops_per_token(settings, vocab_size, sequence_length)
     elif isinstance(settings, VectorSettings):

@@ -1,71 +1,73 @@
 """The memory that training takes at its peak, by component, from the settings alone.
 
-Counted is what autograd keeps of this implementation's forward pass until the backward pass needs it (`transformer.saved`,
-`recurrent.saved_by_layers`), and of the output layer, whose loss gives its gradients at once (`models/head_loss.py`), these and
-one slice of the logits.
+A step is rehearsed and every storage watched: what is in use when the most is, is the peak, as an allocator that neither rounds
+nor keeps what is freed would record it. Not in it: the libraries, and what kernels take and give back inside one operation.
+
+A run on a GPU is rehearsed by the operations of the CPU with the slices and the kernels that the code chooses on a GPU. These
+keep the same tensors, but for cuDNN's recurrent layers. A run with `compile` is rehearsed without: the peak is that of eager
+execution, of which compilation spares some.
 """
 
-from stages.lm.accounting import bert, recurrent, transformer, vectors
-from stages.lm.accounting.parameters import inner_matrices
-from stages.lm.models.bert.settings import BertSettings
-from stages.lm.models.head_loss import slice_rows
-from stages.lm.models.recurrent.settings import RecurrentSettings
-from stages.lm.models.settings import ModelSettings, NgramSettings, TransformerSettings
-from stages.lm.models.vectors.settings import VectorSettings
+import torch
+
+from stages.lm.accounting.batches import Lengths, random_batch
+from stages.lm.accounting.parameters import parameters
+from stages.lm.accounting.rehearsal import as_on_gpu, rehearse
+from stages.lm.accounting.storages import Storages
+from stages.lm.models.settings import ModelSettings, NgramSettings
+from stages.lm.training.batches import Batch
 from stages.lm.training.settings import TrainingSettings
 
-FLOAT32 = 4
+ORDER = ("weights", "unsharded", "gradients", "optimizer", "batch", "embedding", "attention", "feed_forward", "recurrence",
+         "norms", "dropout", "other_activations", "head", "logits", "workspace")  # fmt: skip
+"""Components as they are shown. All between the batch and the logits are activations: what the backward pass needs of a part."""
+
+ACTIVATIONS = ORDER[ORDER.index("batch") + 1 : ORDER.index("logits")]
 
 
 def training_memory(
-    settings: ModelSettings, training: TrainingSettings, parameters: int, vocab_size: int, tokens: int
+    settings: ModelSettings, training: TrainingSettings, vocab_size: int, tokens: int = 0, lengths: Lengths | None = None
 ) -> dict[str, int]:
-    """Bytes by component, and their `total`, without the libraries and what the allocator leaves unused.
+    """Bytes by component at the peak, and their `total`.
 
-    Counting needs, while it sorts the n-grams of one length: the stream, their keys, and the order of these, 8 bytes each.
+    tokens: of the training split, which models keep that count. lengths: of a translator's longest batch.
     """
     if isinstance(settings, NgramSettings):
-        bytes_ = {"counts": 2 * 8 * parameters, "stream": 2 * 8 * tokens, "sorting": 3 * 8 * tokens}
-    else:
-        bytes_ = {
-            "weights": FLOAT32 * parameters,
-            "gradients": FLOAT32 * parameters,
-            "optimizer": optimizer_state(settings, training, parameters),
-            **activations(settings, training, vocab_size),
-        }
-    return bytes_ | {"total": sum(bytes_.values())}
+        return in_order(_counting(parameters(settings, vocab_size, tokens)["total"], tokens))
+    return in_order(rehearsed(settings, training, vocab_size, lengths).peak())
 
 
-def optimizer_state(settings: ModelSettings, training: TrainingSettings, parameters: int) -> int:
-    """Bytes of AdamW's two moments; Muon keeps one for the matrices inside the model."""
-    return FLOAT32 * (2 * parameters - (inner_matrices(settings) if training.optimizer == "muon" else 0))
+def kept_activations(
+    settings: ModelSettings, training: TrainingSettings, vocab_size: int, lengths: Lengths | None = None
+) -> dict[str, int]:
+    """Bytes by component that the forward pass of a micro-batch leaves behind for its backward pass, and their `total`."""
+    log = rehearsed(settings, training, vocab_size, lengths)
+    found = log.at(log.after_forward[0])
+    return in_order({name: found[name] for name in ACTIVATIONS if name in found})
 
 
-def activations(settings: ModelSettings, training: TrainingSettings, vocab_size: int) -> dict[str, int]:
-    """Bytes that the forward pass of one micro-batch leaves behind, and of the logits at the peak."""
-    if isinstance(settings, BertSettings):
-        return bert.activations(settings, training, vocab_size)
-    if isinstance(settings, VectorSettings):
-        return vectors.activations(settings, training)
-    assert isinstance(settings, TransformerSettings | RecurrentSettings), settings.family
-    positions = training.micro_batch * settings.context_length
-    head = _head(positions, settings.d_model, vocab_size, training)
-    if isinstance(settings, RecurrentSettings):
-        kept = recurrent.saved_by_layers(settings, positions)
-    else:
-        kept = transformer.saved(settings, training)
-    if training.activation_checkpointing:
-        kept = recomputed(kept, settings.layers, positions * settings.d_model)
-    return kept | head
+def rehearsed(settings: ModelSettings, training: TrainingSettings, vocab_size: int, lengths: Lengths | None = None) -> Storages:
+    """What becomes of all storages in one step of a training under way."""
+    on_gpu = training.device == "cuda" or (training.device == "auto" and torch.cuda.is_available())
+
+    def batch() -> Batch:
+        """The whole batch in memory; of its micro-batches the first two, as the others do what the second does."""
+        whole = random_batch(settings, training, vocab_size, lengths)
+        rows = None if whole.fresh else 2 * training.micro_batch
+        return whole._replace(tensors=tuple(tensor[:rows] for tensor in whole.tensors))
+
+    log = Storages(vocab_size, with_scratch=not on_gpu)
+    with as_on_gpu(on_gpu):
+        rehearse(settings, training, vocab_size, batch, log, steps=1)
+    return log
 
 
-def recomputed(kept: dict[str, int], layers: int, numbers: int) -> dict[str, int]:
-    """What is kept where blocks are computed again: the inputs of all, so many numbers each, and the rest of one at a time."""
-    return {name: bytes_ // layers for name, bytes_ in kept.items()} | {"block_inputs": layers * FLOAT32 * numbers}
+def _counting(parameters: int, tokens: int) -> dict[str, int]:
+    """Counting needs, while it sorts the n-grams of one length: the stream, their keys, and the order of these, 8 bytes each."""
+    return {"counts": 2 * 8 * parameters, "stream": 2 * 8 * tokens, "sorting": 3 * 8 * tokens}
 
 
-def _head(positions: int, d_model: int, vocab_size: int, training: TrainingSettings) -> dict[str, int]:
-    """head: the gradients of the output layer's input and weight. logits: of one slice, as products and as log-probabilities."""
-    rows = min(positions, slice_rows(vocab_size, "cpu" if training.device == "cpu" else "cuda"))
-    width = 2 if training.precision == "bf16" else FLOAT32
-    return {"head": FLOAT32 * d_model * (positions + vocab_size), "logits": (FLOAT32 + width) * rows * vocab_size}
+def in_order(parts: dict[str, int]) -> dict[str, int]:
+    """The components as they are shown, and their `total`."""
+    ordered = sorted(parts, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    return {name: parts[name] for name in ordered} | {"total": sum(parts.values())}

@@ -28,9 +28,3 @@ def parameters(settings: ModelSettings, vocab_size: int, tokens: int) -> dict[st
     else:
         counts = transformer.parameters(settings, vocab_size)
     return counts | {"total": sum(counts.values())}
-
-
-def inner_matrices(settings: ModelSettings) -> int:
-    """Parameters in the matrices inside a model, between its embedding and its output layer."""
-    counts = parameters(settings, vocab_size=0, tokens=0)
-    return sum(counts.get(name, 0) for name in ("attention", "feed_forward", "input", "recurrence"))

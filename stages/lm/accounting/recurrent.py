@@ -1,15 +1,9 @@
-"""What a recurrent model costs: its parameters, operations and memory, by component.
+"""What a recurrent model costs: its parameters and operations, by component.
 
 Every layer maps its input and its state by `gates` matrices of (d_model, d_model) each, at every position once.
 """
 
 from stages.lm.models.recurrent.settings import RecurrentSettings
-
-FLOAT32 = 4
-
-KEPT = {"rnn": 2, "lstm": 16, "gru": 8}
-"""Numbers that torch's kernels keep for the backward pass, for each position, layer and unit: what the gates gave, the states,
-and in oneDNN's LSTM its workspace."""
 
 
 def parameters(settings: RecurrentSettings, vocab_size: int) -> dict[str, int]:
@@ -28,8 +22,3 @@ def forward_flops_per_token(settings: RecurrentSettings, vocab_size: int) -> dic
     """Operations of a forward pass by component for each token, however many came before it."""
     d, gates = settings.d_model, settings.layers * settings.gates
     return {"input": 2 * gates * d * d, "recurrence": 2 * gates * d * d, "head": 2 * d * vocab_size}
-
-
-def saved_by_layers(settings: RecurrentSettings, positions: int) -> dict[str, int]:
-    """Bytes that autograd keeps of all layers for so many positions (batch * length)."""
-    return {"recurrence": settings.layers * FLOAT32 * KEPT[settings.family] * positions * settings.d_model}

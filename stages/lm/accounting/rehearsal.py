@@ -5,8 +5,8 @@ which know their shape, type and device and hold no elements. So a rehearsal tak
 model is, and what it finds follows every change to the code.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
 import torch
@@ -14,7 +14,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import stages.lm.models.attention.fused as fused
 from stages.lm.models import registry
+from stages.lm.models.head_loss import LOGITS_PER_SLICE
 from stages.lm.models.settings import ModelSettings
 from stages.lm.training.batches import Batch
 from stages.lm.training.learner import Learner
@@ -24,15 +26,24 @@ from stages.lm.training.settings import TrainingSettings
 class Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation below autograd, with what it is given and what it gives back."""
 
+    share = 1.0
+    """Of a mask whose True places are looked up, how many there are: the share of the tokens that are predicted."""
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             return 0  # a number read off a tensor, of which there are none
-        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.nonzero.default:
+            result = args[0].new_empty((round(self.share * args[0].numel()), args[0].dim()), dtype=torch.long)
+        else:
+            result = func(*args, **(kwargs or {}))
         self.seen(func, args, kwargs or {}, result)
         return result
 
     def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Called after every operation; for subclasses."""
+
+    def begin(self, learner: Learner, batch: Batch) -> None:
+        """Called before the first step; for subclasses."""
 
 
 def rehearse(
@@ -49,8 +60,22 @@ def rehearse(
         stack.enter_context(watch)
         model: Any = registry.build(settings, vocab_size, training.seed)
         model.to = lambda _device: model  # it is where it belongs, and fake parameters cannot be exchanged
-        learner = Learner(cast(nn.Module, model), training, torch.device("cpu"))
+        learner = Learner(cast(nn.Module, model), training.model_copy(update={"compile": False}), torch.device("cpu"))
         batch = make_batch()
+        watch.share = batch.predictions / batch.tokens
+        watch.begin(learner, batch)
         for _ in range(steps):
             learner.step(batch, training.learning_rate)
     return learner
+
+
+@contextmanager
+def as_on_gpu(on_gpu: bool) -> Iterator[None]:
+    """Let the code choose as on a GPU, where it asks for the device: larger slices of the logits, and fused attention always."""
+    slices, plain = LOGITS_PER_SLICE["cpu"], fused.PLAIN_KEYS
+    if on_gpu:
+        LOGITS_PER_SLICE["cpu"], fused.PLAIN_KEYS = LOGITS_PER_SLICE["cuda"], 0
+    try:
+        yield
+    finally:
+        LOGITS_PER_SLICE["cpu"], fused.PLAIN_KEYS = slices, plain

@@ -16,7 +16,9 @@ def table(estimate: Mapping[str, Any]) -> str:
     total = f"{estimate['flops']['training_total']:.3g} FLOPs for {estimate['tokens']:,} tokens"
     cache = estimate["decoding"].get("cache_bytes")
     kept = f"; decoding keeps {cache / 1e6:,.2f} MB of a text as long as the context" if cache else ""
-    return "\n\n".join([*blocks, f"training: {total}, {promised}{kept}"])
+    by_hand = estimate.get("course_memory_bytes", {}).get("total")
+    course = f"\nmemory by the course's formula, all in float32 and kept: {by_hand / 1e6:,.1f} MB" if by_hand else ""
+    return "\n\n".join([*blocks, f"training: {total}, {promised}{kept}{course}"])
 
 
 def duration(seconds: float) -> str:

@@ -1,13 +1,11 @@
-"""What a transformer costs: parameters, operations, what a training step keeps, what decoding keeps."""
+"""What a transformer costs: parameters, operations, what decoding keeps."""
 
-from stages.lm.models.attention.fused import PLAIN_KEYS
 from stages.lm.models.attention.linear import CHUNK
 from stages.lm.models.attention.pattern import Pattern
 from stages.lm.models.attention.sliding import is_banded
 from stages.lm.models.block_settings import GATED
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.models.stack_settings import StackSettings
-from stages.lm.training.settings import TrainingSettings
 
 FLOAT32 = 4
 
@@ -108,67 +106,6 @@ def cache_bytes(settings: TransformerSettings, batch: int, length: int, number: 
     return batch * settings.key_value_heads * total
 
 
-def saved(settings: StackSettings, training: TrainingSettings) -> dict[str, int]:
-    """Bytes that autograd keeps for the backward pass of one micro-batch, but for the output layer.
-
-    norms: what all of them keep. attention: in each block its input, the attended values, and what gives these. feed_forward: its
-    input, and what W1, the activation, W3 and the gate give; of ReLU the result alone.
-    """
-    width, d = _width(training), settings.d_model
-    positions, layers = training.micro_batch * settings.context_length, settings.layers
-    inner = 1 if settings.feed_forward == "relu" else 4 if settings.feed_forward in GATED else 2
-    queries = settings.heads * settings.head_width
-    return {
-        "norms": positions * _number_of_norms(settings) * _norm(settings),
-        "attention": layers * positions * (width * (d + queries) + _saved_by_qk_norms(settings)),
-        "attention_scores": sum(_saved_by_attention(settings, index, training) for index in range(layers)),
-        "feed_forward": layers * positions * width * (d + inner * settings.feed_forward_width),
-        "dropout": (2 * layers + 1) * positions * FLOAT32 * d if settings.dropout else 0,
-    }
-
-
-def _saved_by_attention(settings: StackSettings, index: int, training: TrainingSettings) -> int:
-    """Between the projections of block `index`: queries, keys and values as they are multiplied (shared ones once for every head
-    that reads them), and the weights: of all pairs, of those in the band, or in the fused kernels one number a query and head."""
-    block, length, heads = settings.of_layer(index), settings.context_length, settings.heads
-    queries = heads * settings.head_width
-    width, positions = _width(training), training.micro_batch * length
-    if block.attention == "linear":
-        return _saved_by_linear(settings, positions, width)
-    if block.window and is_banded(Pattern(window=block.window), length, length):
-        padded = training.micro_batch * (length + -length % block.window)
-        return width * padded * (queries + 2 * 2 * queries + 2 * heads * block.window)
-    if length <= PLAIN_KEYS:
-        return width * positions * (3 * queries + heads * length)
-    mask = FLOAT32 * length * length if block.attention != "full" else 0
-    return positions * (width * 3 * queries + FLOAT32 * heads) + mask
-
-
-def _saved_by_linear(settings: StackSettings, positions: int, width: int) -> int:
-    """Queries and keys before and after phi, also rotated; values; numerator, and the weights inside a chunk."""
-    queries, shared = settings.heads * settings.head_width, settings.key_value_heads * settings.head_width
-    features = 3 if settings.position == "rope" else 2
-    chunk = min(CHUNK, settings.context_length)
-    return width * positions * (features * (queries + shared) + shared + queries + settings.heads * chunk)
-
-
 def _number_of_norms(settings: StackSettings) -> int:
     """Two in each block, and a last one where the blocks leave the residual stream without one."""
     return {"pre": 2 * settings.layers + 1, "post": 2 * settings.layers, "none": 0}[settings.norm_position]
-
-
-def _norm(settings: StackSettings) -> int:
-    """Bytes that one norm keeps of each position: its input and two numbers, or (RMSNorm) its input, this divided by its root
-    mean square, and the inverse of that."""
-    return FLOAT32 * (settings.d_model + 2) if settings.norm == "layer" else FLOAT32 * (2 * settings.d_model + 1)
-
-
-def _saved_by_qk_norms(settings: StackSettings) -> int:
-    """Bytes of each position, as `_norm` has them."""
-    heads = settings.heads + settings.key_value_heads
-    return FLOAT32 * heads * (2 * settings.head_width + 1) if settings.qk_norm else 0
-
-
-def _width(training: TrainingSettings) -> int:
-    """Bytes of a number in the matrix products."""
-    return 2 if training.precision == "bf16" else FLOAT32

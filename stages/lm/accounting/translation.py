@@ -3,20 +3,7 @@
 A product of (a, b) and (b, c) takes 2 a b c operations; biases, norms and activations are not counted.
 """
 
-from typing import Any, NamedTuple, cast
-
-import torch
-from torch import nn
-
-from stages.lm.accounting.measured import saved_bytes
 from stages.lm.models.seq2seq.settings import RnnSeq2SeqSettings, TranslatorSettings
-from stages.lm.tokens import PairArray
-from stages.lm.training import machine
-from stages.lm.training.batches import Batch
-from stages.lm.training.optimizer import parameter_groups
-from stages.lm.training.settings import TrainingSettings
-
-FLOAT32 = 4
 
 
 def parameters(settings: TranslatorSettings, vocab_size: int) -> dict[str, int]:
@@ -67,46 +54,7 @@ def largest_matrix(settings: TranslatorSettings) -> tuple[int, int]:
     return (3 * d, 3 * d) if isinstance(settings, RnnSeq2SeqSettings) else (d, settings.feed_forward_width)
 
 
-def forward_flops_per_token(settings: TranslatorSettings, vocab_size: int, lengths: "Lengths") -> dict[str, int]:
-    """The same for each token of the target, for pairs of mean length."""
-    flops = forward_flops(settings, vocab_size, *lengths)
-    return {name: round(value / lengths.target) for name, value in flops.items()}
-
-
-class Lengths(NamedTuple):
-    """The mean number of tokens of the sentences of a split, the one that ends them included."""
-
-    source: float
-    target: float
-
-    @classmethod
-    def of(cls, pairs: PairArray) -> "Lengths":
-        return cls(len(pairs.source.ids) / max(1, len(pairs)), len(pairs.target.ids) / max(1, len(pairs)))
-
-    def batch(self, size: int, vocab_size: int) -> Batch:
-        """Random pairs of these lengths, rounded."""
-        source, target = max(1, round(self.source)), max(1, round(self.target))
-        ids = torch.randint(vocab_size, (size, source)), torch.randint(vocab_size, (size, target + 1))
-        lengths = torch.full((size,), source), torch.full((size,), target + 1)
-        return Batch((ids[0], lengths[0], ids[1], lengths[1]), size * target)
-
-
-def training_memory(model: nn.Module, lengths: Lengths, training: TrainingSettings, vocab_size: int) -> dict[str, int]:
-    """Bytes by component, of batches of sentences of mean length.
-
-    Activations are what autograd keeps of one forward pass, measured; logits their gradient and that of their log-probabilities.
-    """
-    batch = lengths.batch(training.micro_batch, vocab_size)
-    device = torch.device("cpu")
-    with machine.autocast(training, device):
-        activations = saved_bytes(model.to(device), *batch.tensors)
-    numbers = sum(parameter.numel() for parameter in model.parameters())
-    one_moment = [group for group in parameter_groups(model, 0.0) if training.optimizer == "muon" and group.get("orthogonal")]
-    spared = sum(cast(Any, parameter).numel() for group in one_moment for parameter in group["params"])
-    return {
-        "weights": FLOAT32 * numbers,
-        "gradients": FLOAT32 * numbers,
-        "optimizer": FLOAT32 * (2 * numbers - spared),
-        "activations": activations,
-        "logits": 2 * FLOAT32 * batch.predictions * vocab_size,
-    }
+def forward_flops_per_token(settings: TranslatorSettings, vocab_size: int, source: float, target: float) -> dict[str, int]:
+    """The same for each token of the target."""
+    flops = forward_flops(settings, vocab_size, source, target)
+    return {name: round(value / target) for name, value in flops.items()}

@@ -1,12 +1,6 @@
 """What word vectors cost: two tables, and for each prediction an inner product with each candidate."""
 
-import torch
-
 from stages.lm.models.vectors.settings import CbowSettings, VectorSettings
-from stages.lm.training.batches import Batch
-from stages.lm.training.settings import TrainingSettings
-
-FLOAT32 = 4
 
 
 def parameters(settings: VectorSettings, vocab_size: int) -> dict[str, int]:
@@ -29,20 +23,3 @@ def forward_flops_per_token(settings: VectorSettings) -> dict[str, int]:
     """For each prediction that counts."""
     products = predictions(settings) * 2 * settings.d_model * (1 + settings.negatives)
     return {"head": round(products / counted(settings))}
-
-
-def activations(settings: VectorSettings, training: TrainingSettings) -> dict[str, int]:
-    """Bytes that the forward pass of one micro-batch leaves behind: the candidates' vectors, those that they are multiplied
-    with, and the scores."""
-    rows = training.micro_batch * predictions(settings)
-    candidates = rows * (1 + settings.negatives)
-    return {"candidates": FLOAT32 * candidates * (settings.d_model + 1), "vectors": FLOAT32 * rows * settings.d_model}
-
-
-def random_batch(settings: VectorSettings, training: TrainingSettings, vocab_size: int) -> Batch:
-    """Random tokens in the shape of the run's own batches."""
-    size = training.batch_size
-    centres = torch.randint(vocab_size, (size,))
-    contexts = torch.randint(vocab_size, (size, 2 * settings.window))
-    noise = torch.randint(vocab_size, (size, predictions(settings), settings.negatives))
-    return Batch((centres, contexts, noise), size * counted(settings))

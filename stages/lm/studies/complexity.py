@@ -14,11 +14,10 @@ from statistics import median
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stages.lm.accounting.flops import PASSES, forward_flops_per_token
-from stages.lm.accounting.measured import saved_bytes
-from stages.lm.accounting.memory import activations
+from stages.lm.accounting.memory import kept_activations
 from stages.lm.errors import UserError
 from stages.lm.models import registry
 from stages.lm.models.interface import LanguageModel
@@ -83,8 +82,8 @@ def _series(study: ComplexityStudy, name: str, settings: ModelSettings, vocab_si
         return forward_flops_per_token(described, vocab_size, length)["total"]
 
     def kept(length: int) -> int:
-        parts = activations(described.model_copy(update={"context_length": length}), TrainingSettings(batch_size=1), vocab_size)
-        return sum(parts.values()) - parts["logits"]  # which are gone when the loss is known
+        longer = described.model_copy(update={"context_length": length})
+        return kept_activations(longer, TrainingSettings(batch_size=1, device="cpu"), vocab_size)["total"]
 
     def series(quantity: str, lengths: tuple[int, ...], work: Callable[..., float], formula: Callable[[int], float]) -> Series:
         return Series(name, quantity, lengths, lambda n: work(built(n), _ids(n + 1, vocab_size, study.seed)), formula)
@@ -115,8 +114,22 @@ def training_seconds(model: LanguageModel, ids: Tensor) -> float:
 
 
 def training_bytes(model: LanguageModel, ids: Tensor) -> float:
-    """What the forward pass over one sequence keeps for the backward pass, the parameters not counted."""
-    return saved_bytes(cast(nn.Module, model), ids)
+    """What autograd keeps of the forward pass over one sequence for the backward pass, parameters and ids not counted."""
+    module = cast(Any, model)
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), ids)}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = module.total_loss(ids)  # alive until all is added up: a place that is freed could be counted for another tensor
+        found = sum(kept.values())
+    del loss
+    return found
 
 
 def decoding_seconds(model: LanguageModel, ids: Tensor, with_cache: bool = True) -> float:

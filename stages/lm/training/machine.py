@@ -38,7 +38,7 @@ def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContex
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
 
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h of glibc
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4  # malloc.h of glibc
 
 
 def keep_memory() -> None:
@@ -51,6 +51,18 @@ def keep_memory() -> None:
     if mallopt is not None:
         for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 * 2**20)):
             mallopt(option, value)
+
+
+def map_each_tensor() -> None:
+    """The opposite of `keep_memory`: give back what is free, and give each large tensor pages of its own, which go when it goes.
+
+    Slower, but then the process takes from the system what its tensors take, the same every time.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        for option, value in ((M_MMAP_MAX, 2**16), (M_MMAP_THRESHOLD, 2**16), (M_TOP_PAD, 0)):
+            library.mallopt(option, value)
+        library.malloc_trim(0)
 
 
 def matmul_rate(shape: tuple[int, int, int], settings: TrainingSettings, device: torch.device, seconds: float = 0.2) -> float:

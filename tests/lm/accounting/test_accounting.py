@@ -1,17 +1,15 @@
-"""Parameters, FLOPs and memory against built models, torch's own counter, and the published figures of the GPT-2 family."""
+"""Parameters and FLOPs against built models, torch's own counter, and the published figures of the GPT-2 family."""
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
-from stages.lm.accounting.memory import activations, training_memory
 from stages.lm.accounting.parameters import parameters
 from stages.lm.accounting.table import duration
 from stages.lm.accounting.transformer import cache_bytes, forward_flops
 from stages.lm.models.settings import NgramSettings, TransformerSettings
 from stages.lm.models.transformer import TransformerLM
-from stages.lm.training.settings import TrainingSettings
 from tests.lm.models.variants import VARIANTS, settings
 
 GPT2 = {"small": (12, 768, 12), "medium": (24, 1024, 16), "large": (36, 1280, 20), "xl": (48, 1600, 25)}
@@ -129,43 +127,6 @@ def test_cache_bytes_of_known_models() -> None:
     assert cache_bytes(settings(**shape), 1, 32_768, 2) == 8 * cache_bytes(
         settings(**shape, attention="sliding", window=4096), 1, 32_768, 2
     )
-
-
-def test_blocks_that_are_computed_again_keep_their_inputs_and_one_block_the_rest() -> None:
-    six, one = (
-        activations(settings(layers=layers), TrainingSettings(batch_size=2, activation_checkpointing=again), 29)
-        for layers, again in ((6, True), (1, False))
-    )
-    assert six["block_inputs"] == 6 * 2 * settings().context_length * settings().d_model * 4
-    assert all(six[name] == one[name] for name in ("attention", "attention_scores", "feed_forward", "head", "logits"))
-
-
-@pytest.mark.parametrize("shape", [{}, {"context_length": 150}, {"context_length": 520, "layers": 1}], ids=str)
-@pytest.mark.parametrize("changes", [*VARIANTS.values(), {"dropout": 0.1}], ids=[*VARIANTS.keys(), "dropout"])
-def test_activations_are_what_autograd_keeps(changes: dict[str, object], shape: dict[str, object]) -> None:
-    described, training, vocab = settings(**changes | shape), TrainingSettings(batch_size=2), 29
-    model = TransformerLM.from_settings(described, vocab)
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own and tensor.is_floating_point():
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = model.total_loss(torch.zeros(2, described.context_length + 1, dtype=torch.long))
-    assert loss.requires_grad
-    promised = activations(described, training, vocab)
-    del promised["logits"]  # which are gone when the loss is known
-    assert sum(kept.values()) == pytest.approx(sum(promised.values()), rel=0.05 if described.kv_heads else 0.015)
-
-
-def test_memory_of_the_optimizer_is_16_bytes_a_parameter() -> None:
-    memory = training_memory(gpt2("xl", "silu"), TrainingSettings(batch_size=1), 1_635_537_600, GPT2_VOCAB, 0)
-    assert memory["weights"] + memory["gradients"] + memory["optimizer"] == pytest.approx(26.17e9, rel=1e-3)
-    assert memory["total"] == sum(size for name, size in memory.items() if name != "total")
 
 
 def test_an_ngram_model_has_at_most_as_many_parameters_as_tokens() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.lm.accounting import vectors as accounting
+from stages.lm.accounting.batches import random_batch
 from stages.lm.errors import UserError
 from stages.lm.models import registry
 from stages.lm.models.settings import ModelSettings
@@ -125,7 +126,7 @@ def test_parameters_and_operations(family: str) -> None:
     described = settings(family, d_model=8, window=3, negatives=4)
     model: Any = registry.build(described, 30, seed=0)
     assert sum(accounting.parameters(described, 30).values()) == model.num_parameters()
-    batch = accounting.random_batch(described, TrainingSettings(batch_size=6), 30)
+    batch = random_batch(described, TrainingSettings(batch_size=6), 30)
     with FlopCounterMode(display=False) as counter:
         model.total_loss(*batch.tensors)
     assert counter.get_total_flops() == batch.predictions * accounting.forward_flops_per_token(described)["head"]

@@ -1,0 +1,58 @@
+"""A command beside the estimate: the largest batch that fits into memory."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from stages.lm import artifacts, script
+from stages.lm.accounting.batches import Lengths
+from stages.lm.accounting.largest_batch import largest_batch
+from stages.lm.errors import UserError
+from stages.lm.settings import parse
+from stages.lm.tokens import PairArray, open_split
+from stages.lm.training.settings import TrainSettings
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+SPARED = 0.9
+"""The share of the free memory that a run may take where no limit is given."""
+
+
+def largest_batch_command(arguments: Sequence[str]) -> int:
+    """The largest batch that runs within a limit of memory, where one example more does not. Needs some real steps."""
+    parser = argparse.ArgumentParser(prog="python -m stages.estimate largest-batch", description=largest_batch_command.__doc__)
+    parser.add_argument("--config", required=True, help="YAML file with the settings of the train stage; - reads standard input")
+    parser.add_argument("--tokens", required=True, type=Path, metavar="DIR", help="the token artifact")
+    parser.add_argument("--memory", metavar="SIZE", help="for tensors, as 4GB or 512MiB (default: 90 %% of what is free)")
+    args = parser.parse_args(arguments)
+    settings = parse(TrainSettings, script.read_settings(args.config), args.config)
+    if settings.model.trained_by != "gradient":
+        raise UserError(f"{args.config}: model.family {settings.model.family} is trained by counting, which has no batches")
+    limit = bytes_of(args.memory) if args.memory else int(SPARED * free_memory(settings))
+    tokens = artifacts.read(args.tokens, "tokenize")
+    train = open_split(tokens.path, "train")
+    lengths = Lengths.longest(train, settings.training.batch_size) if isinstance(train, PairArray) else None
+    found = largest_batch(settings, tokens.json("stats.json")["vocab_size"], limit, lengths)
+    if not found.batch_size:
+        raise UserError(f"--memory: not even one example fits into {limit / 1e6:,.3g} MB; give more, or choose a smaller model")
+    sys.stdout.write(f"largest batch in {limit / 1e6:,.6g} MB: {found.batch_size} (the estimate alone says {found.estimated})\n")
+    return 0
+
+
+def bytes_of(size: str) -> int:
+    """4GB, 512MiB, 1e9. Raises UserError for what is no size."""
+    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)\s*([KMGT]?I?)B?", size.strip(), re.IGNORECASE)
+    if match is None or match[2].upper() not in UNITS:
+        raise UserError(f"--memory: {size} is no size; write 4GB or 512MiB")
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def free_memory(settings: TrainSettings) -> int:
+    """Bytes that are free now on the device that the settings name."""
+    if settings.training.device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])

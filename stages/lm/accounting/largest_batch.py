@@ -1,0 +1,126 @@
+"""The largest batch that fits into a device's memory: from the estimate first, then by real steps in processes of their own.
+
+The estimate grows by nearly the same with every example, so a few rehearsals find where it meets the limit. Then the batch is
+tried, and lowered or raised until it runs and one example more does not. The answer is kept by device, settings, code and limit.
+"""
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from stages.lm import provenance
+from stages.lm.accounting.batches import Lengths
+from stages.lm.accounting.measured import Steps, peak_bytes, with_batch
+from stages.lm.accounting.memory import training_memory
+from stages.lm.models import registry
+from stages.lm.training.settings import TrainSettings
+
+log = logging.getLogger("stagecraft")
+
+KEPT = Path("state") / "largest_batch.json"
+
+
+class LargestBatch(NamedTuple):
+    """How many examples go through the model at once."""
+
+    batch_size: int
+    """That ran, where one more did not; 0 where not even one does."""
+    estimated: int
+    """By the estimate alone."""
+
+
+def largest_batch(
+    settings: TrainSettings, vocab_size: int, limit: int, lengths: Lengths | None = None, kept: Path = KEPT
+) -> LargestBatch:
+    """The largest batch, without micro-batches, of which the tensors take at most `limit` bytes.
+
+    `lengths` are those of a translator's sentences. What was found before is read from the file `kept`.
+    """
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    key = _key(settings, vocab_size, limit, lengths)
+    if key not in known:
+        estimated = estimated_batch(settings, vocab_size, limit, lengths)
+        log.info("the estimate meets %s bytes at a batch of %d; now real steps", f"{limit:,}", estimated)
+
+        def runs(size: int) -> bool:
+            steps = Steps(with_batch(settings, size).resolved(), vocab_size, lengths, limit)
+            fits = peak_bytes(steps) is not None
+            log.info("a batch of %d %s", size, "runs" if fits else "does not fit")
+            return fits
+
+        size = boundary(runs, estimated) if estimated else 0
+        known[key] = {"batch_size": size, "estimated": estimated, "device": device_name(settings)}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    return LargestBatch(known[key]["batch_size"], known[key]["estimated"])
+
+
+def estimated_batch(settings: TrainSettings, vocab_size: int, limit: int, lengths: Lengths | None = None) -> int:
+    """The largest batch whose estimated peak is at most `limit` bytes."""
+
+    def peak(size: int) -> int:
+        train = with_batch(settings, size)
+        return training_memory(train.model, train.training, vocab_size, lengths=lengths)["total"]
+
+    return last_below(peak, limit)
+
+
+def last_below(cost: Callable[[int], int], limit: int) -> int:
+    """The largest n > 0 with cost(n) <= limit, 0 if there is none, for a cost that grows with n, nearly by the same each time."""
+    low, at_low, high = 0, 0, 0  # high: the lowest known to be above; 0 while there is none
+    guess = 1
+    slope = 0.0
+    while high != low + 1:
+        found = cost(guess)
+        if low and found > at_low:
+            slope = (found - at_low) / (guess - low)
+        if found <= limit:
+            low, at_low = guess, found
+        else:
+            high = guess
+        further = low + int((limit - at_low) / slope) if slope and low else 2 * low
+        guess = min(max(further, low + 1), high - 1 if high else 1000 * (low + 1))
+    return low
+
+
+def boundary(fits: Callable[[int], bool], guess: int) -> int:
+    """The n >= 0 with fits(n) and not fits(n + 1), near a guess: steps that double lead across it, halving finds it."""
+    first = fits(guess)
+    low, high, step = (guess, 0, max(1, guess // 32)) if first else (0, guess, max(1, guess // 32))
+    while first and not high:
+        low, high = (low + step, 0) if fits(low + step) else (low, low + step)
+        step *= 2
+    while not first and high - step > 0 and not low:
+        low, high = (high - step, high) if fits(high - step) else (0, high - step)
+        step *= 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def device_name(settings: TrainSettings) -> str:
+    """What the run would use here."""
+    if settings.training.device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"cpu of {platform.node()}"
+
+
+def _key(settings: TrainSettings, vocab_size: int, limit: int, lengths: Lengths | None) -> str:
+    """A digest of all that the answer depends on."""
+    about: dict[str, Any] = {
+        "settings": with_batch(settings, 1).resolved(),
+        "vocab_size": vocab_size,
+        "lengths": lengths,
+        "limit": limit,
+        "device": device_name(settings),
+        "torch": torch.__version__,
+        "code": provenance.code_version("stages.train", registry.module_of(settings.model.family)),
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,158 @@
+"""A log of the memory of a rehearsal: when each storage came and went, how large it is, and what it is for."""
+
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from stages.lm.accounting.rehearsal import Watching
+from stages.lm.accounting.workspaces import WORKSPACE, scratch, workspace
+from stages.lm.models.recurrent.layer import RecurrentLayer
+from stages.lm.training.batches import Batch
+from stages.lm.training.engines import blocks
+from stages.lm.training.learner import Learner
+
+PARTS = {
+    "attn": "attention", "cross_attn": "attention", "attention": "attention", "ffn": "feed_forward",
+    "token_embeddings": "embedding", "output_embeddings": "embedding", "positions": "embedding", "ln_embeddings": "embedding",
+    "transform": "head", "ln_transform": "head", "readout": "head", "lm_head": "head", "head_loss": "head",
+}  # fmt: skip
+"""The parts of models by the names of their modules."""
+
+
+class Storages(Watching):  # type: ignore[no-untyped-call]
+    """Numbers the storages of a rehearsal by their order.
+
+    Whatever an operation returns is new, a view, or what it was given; new storages are logged when they are seen first, and
+    again when the last tensor that uses them is gone.
+    """
+
+    def __init__(self, vocab_size: int, with_scratch: bool = True) -> None:
+        """`with_scratch`: also what the CPU's kernels take for themselves."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.vocab_size, self.with_scratch = vocab_size, with_scratch
+        self.sizes: list[int] = []
+        """Bytes of each storage."""
+        self.uses: list[str] = []
+        """What each storage is for."""
+        self.events: list[tuple[int, bool]] = []
+        """Storages that came (True) or went (False), in order."""
+        self.after_forward: list[int] = []
+        """How many events there were when the model had given the loss of a micro-batch."""
+        self.blocks: list[int] = []
+        """Bytes of the weights of each block of the model."""
+        self._numbers: dict[int, int] = {}
+        """The storages that live, by torch's own key."""
+        self._parts: list[str] = []
+        """The parts of the model that are computing, the innermost last."""
+
+    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:  # noqa: ARG002
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._number(tensor)
+        kept, taken = workspace(func, args), scratch(func, args) if self.with_scratch else 0
+        if kept is not None:
+            self.sizes[self._number(result[WORKSPACE])] = kept
+        if taken:
+            number = self._come(taken, "workspace")
+            self.events.append((number, False))
+
+    def begin(self, learner: Learner, batch: Batch) -> None:
+        """Mark what is there before the first step, with the optimizer's state, and see what the modules do after it."""
+        self.mark("weights", [*learner.model.parameters(), *learner.model.buffers()])
+        self.mark("batch", batch.tensors)
+        self.blocks = [sum(weight.nbytes for weight in block.parameters()) for block in blocks(learner.model)]
+        self._make_state(learner)
+        for state in learner.optimizer.state.values():
+            self.mark("optimizer", state.values())
+        for parameter in learner.model.parameters():
+            cast(Any, parameter).register_post_accumulate_grad_hook(lambda weight: self.mark("gradients", [weight.grad]))
+        for name, module in learner.model.named_modules():
+            part = part_of(name, module)
+            if part is not None:
+                module.register_forward_pre_hook(lambda _module, _args, part=part: self._parts.append(part))
+                # Computing a block again ends with an exception, as soon as all is there that is needed.
+                module.register_forward_hook(lambda *_: self._leave(), always_call=True)
+        learner.engine.module.register_forward_hook(lambda *_: self.after_forward.append(len(self.events)))
+
+    def _make_state(self, learner: Learner) -> None:
+        """Let the optimizer make its state, as the first step of a training does, by a step with gradients of zero."""
+        for parameter in learner.model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+            self.mark("gradients", [parameter.grad])
+        learner.optimizer.step()
+        learner.optimizer.zero_grad()
+
+    def mark(self, use: str, tensors: Iterable[Any]) -> None:
+        """These tensors are for that."""
+        for tensor in tensors:
+            if isinstance(tensor, Tensor):
+                self.uses[self._number(tensor)] = use
+
+    def peak(self, shares: Mapping[str, float] | None = None) -> dict[str, int]:
+        """Bytes by use when the most is in use; of some uses only shares count."""
+        weighed = [round(size * (shares or {}).get(use, 1)) for size, use in zip(self.sizes, self.uses, strict=True)]
+        now = highest = best = 0
+        for moment, (number, comes) in enumerate(self.events, start=1):
+            now += weighed[number] if comes else -weighed[number]
+            if now > highest:
+                highest, best = now, moment
+        return self.at(best, weighed)
+
+    def at(self, moment: int, sizes: Sequence[int] | None = None) -> dict[str, int]:
+        """Bytes by use after so many events."""
+        sizes = self.sizes if sizes is None else sizes
+        live: set[int] = set()
+        for number, comes in self.events[:moment]:
+            (live.add if comes else live.remove)(number)
+        found: Counter[str] = Counter()
+        for number in live:
+            found[self.uses[number]] += sizes[number]
+        return dict(found)
+
+    def _number(self, tensor: Tensor) -> int:
+        """The number of the tensor's storage."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._numbers:
+            self._numbers[key] = self._come(storage.nbytes(), self._use(tensor))
+            weakref.finalize(storage, self._gone, key)
+        return self._numbers[key]
+
+    def _come(self, size: int, use: str) -> int:
+        """The number of a new storage."""
+        self.sizes.append(size)
+        self.uses.append(use)
+        self.events.append((len(self.sizes) - 1, True))
+        return len(self.sizes) - 1
+
+    def _gone(self, key: int) -> None:
+        self.events.append((self._numbers.pop(key), False))
+
+    def _use(self, tensor: Tensor) -> str:
+        """What a new storage is for. Gradients are computed without a graph of their own, so what has one is for the backward
+        pass; the rest of what no module computes is gone soon."""
+        if tensor.dim() > 1 and tensor.shape[-1] == self.vocab_size:
+            return "logits"
+        if self._parts:
+            return self._parts[-1]
+        return "other_activations" if torch.is_grad_enabled() else "workspace"
+
+    def _leave(self) -> None:
+        self._parts.pop()
+
+
+def part_of(name: str, module: nn.Module) -> str | None:
+    """The part of a model that a module belongs to, by its path; norms are those outside of any other part."""
+    if isinstance(module, RecurrentLayer):
+        return "recurrence"
+    for step in name.split("."):
+        if step in PARTS:
+            return PARTS[step]
+        if step.startswith("ln") or step == "dropout":
+            return "dropout" if step == "dropout" else "norms"
+    return None
