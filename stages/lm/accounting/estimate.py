@@ -6,6 +6,7 @@ from typing import Any, cast
 from torch import nn
 
 from stages.lm.accounting import bert, calibration, transformer, translation, vectors
+from stages.lm.accounting.breakdown import breakdown
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.parameters import parameters
@@ -30,7 +31,8 @@ def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray | PairA
     tokens = len(train.ids) if counting else settings.training.steps * tokens_per_step(settings)
     forward = forward_flops_per_token(settings.model, vocab_size)
     memory = training_memory(settings.model, settings.training, counted["total"], vocab_size, len(train.ids))
-    return _summary(settings, tokens, counted, forward, memory, calibrate(settings, vocab_size, train, memory["total"]))
+    operations = breakdown(settings, vocab_size, forward, tokens)
+    return _summary(settings, tokens, counted, operations, memory, calibrate(settings, vocab_size, train, memory["total"]))
 
 
 def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> dict[str, Any]:
@@ -39,11 +41,12 @@ def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> d
     lengths = translation.Lengths.of(train)
     built = cast(nn.Module, registry.build(model, vocab_size, training.seed))
     memory = translation.training_memory(built, lengths, training, vocab_size)
-    forward = translation.forward_flops_per_token(model, vocab_size, lengths)
+    forward = _with_total(translation.forward_flops_per_token(model, vocab_size, lengths))
     batch = lengths.batch(training.batch_size, vocab_size)
     measured = calibration.calibrate_batch(model, training, vocab_size, batch, translation.largest_matrix(model))
     tokens = round(training.steps * training.batch_size * lengths.target)
-    return _summary(settings, tokens, parameters(model, vocab_size, 0), _with_total(forward), _with_total(memory), measured)
+    operations = breakdown(settings, vocab_size, forward, tokens, lengths)
+    return _summary(settings, tokens, parameters(model, vocab_size, 0), operations, _with_total(memory), measured)
 
 
 def _with_total(parts: dict[str, int]) -> dict[str, int]:
@@ -54,7 +57,7 @@ def _summary(
     settings: TrainSettings,
     tokens: int,
     counted: dict[str, int],
-    forward: dict[str, int],
+    operations: dict[str, Any],
     memory: dict[str, int],
     measured: dict[str, Any],
 ) -> dict[str, Any]:
@@ -64,11 +67,12 @@ def _summary(
         "family": settings.model.family,
         "tokens": tokens,
         "parameters": counted,
-        "flops": {"forward_per_token": forward, "training_total": training_flops(forward, tokens)},
+        "flops": operations,
         "memory_bytes": memory,
         "decoding": decoding(settings),
         "time": {"tokens_per_second": speed, "seconds": tokens / speed if speed else None},
-        "calibration": measured | ({"matmul_utilisation": training_flops(forward, 1) * speed / peak} if speed and peak else {}),
+        "calibration": measured
+        | ({"matmul_utilisation": training_flops(operations["forward_per_token"], 1) * speed / peak} if speed and peak else {}),
     }
 
 

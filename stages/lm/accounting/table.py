@@ -8,7 +8,7 @@ def table(estimate: Mapping[str, Any]) -> str:
     """Parameters, operations and memory by component, then the totals of the run."""
     blocks = [
         _block("parameters", estimate["parameters"], lambda value: f"{value:,}"),
-        _block("forward FLOPs per token", estimate["flops"]["forward_per_token"], lambda value: f"{value:,}"),
+        _operations(estimate["flops"]),
         _block("memory in training", estimate["memory_bytes"], lambda value: f"{value / 1e6:,.1f} MB"),
     ]
     seconds, speed = estimate["time"]["seconds"], estimate["time"]["tokens_per_second"]
@@ -17,6 +17,18 @@ def table(estimate: Mapping[str, Any]) -> str:
     cache = estimate["decoding"].get("cache_bytes")
     kept = f"; decoding keeps {cache / 1e6:,.2f} MB of a text as long as the context" if cache else ""
     return "\n\n".join([*blocks, f"training: {total}, {promised}{kept}"])
+
+
+def _operations(flops: Mapping[str, Any]) -> str:
+    """By component: the products of both passes, and what else a forward pass computes; then the optimizer's step."""
+    columns = [flops[f"{name}_per_token"] for name in ("forward", "backward", "elementwise")]
+    names = dict.fromkeys(name for column in columns for name in column if name != "total")
+    lines = [f"{'FLOPs per token':<26}{'forward':>18}{'backward':>18}{'elementwise':>18}"]
+    for name in (*names, "total"):
+        lines.append(f"  {name.replace('_', ' '):<24}" + "".join(f"{column.get(name, 0):>18,}" for column in columns))
+    again, update = flops["recomputed_per_token"]["total"], flops["update_per_step"]["total"]
+    recomputed = f"; {again:,} per token for what is computed again" if again else ""
+    return "\n".join([*lines, f"  {update:,} in each update{recomputed}"])
 
 
 def duration(seconds: float) -> str:

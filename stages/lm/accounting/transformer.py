@@ -25,7 +25,7 @@ def block_parameters(settings: StackSettings) -> dict[str, int]:
         "positions": settings.context_length * d if settings.position == "learned" else 0,
         "attention": layers * _attention_parameters(settings),
         "feed_forward": layers * _feed_forward_parameters(settings),
-        "norms": _number_of_norms(settings) * d * (2 if settings.norm == "layer" else 1),
+        "norms": number_of_norms(settings) * d * (2 if settings.norm == "layer" else 1),
     }
 
 
@@ -119,7 +119,7 @@ def saved(settings: StackSettings, training: TrainingSettings) -> dict[str, int]
     inner = 1 if settings.feed_forward == "relu" else 4 if settings.feed_forward in GATED else 2
     queries = settings.heads * settings.head_width
     return {
-        "norms": positions * _number_of_norms(settings) * _norm(settings),
+        "norms": positions * number_of_norms(settings) * _norm(settings),
         "attention": layers * positions * (width * (d + queries) + _saved_by_qk_norms(settings)),
         "attention_scores": sum(_saved_by_attention(settings, index, training) for index in range(layers)),
         "feed_forward": layers * positions * width * (d + inner * settings.feed_forward_width),
@@ -152,7 +152,7 @@ def _saved_by_linear(settings: StackSettings, positions: int, width: int) -> int
     return width * positions * (features * (queries + shared) + shared + queries + settings.heads * chunk)
 
 
-def _number_of_norms(settings: StackSettings) -> int:
+def number_of_norms(settings: StackSettings) -> int:
     """Two in each block, and a last one where the blocks leave the residual stream without one."""
     return {"pre": 2 * settings.layers + 1, "post": 2 * settings.layers, "none": 0}[settings.norm_position]
 
