@@ -20,7 +20,7 @@ from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, Ve
 from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings, parse, unknown
-from stages.lm.studies.settings import ComplexityStudy, GradientStudy, TokenizerStudy
+from stages.lm.studies.settings import AccountingStudy, ComplexityStudy, GradientStudy, TokenizerStudy
 from stages.lm.tokenizers.settings import ByteSettings, CharacterSettings, WordSettings, with_kind
 from stages.lm.training.settings import TrainingSettings
 from workflow.jobs import JobSettings
@@ -118,7 +118,7 @@ class TokenizersOf(TokenizerStudy):
     """The names of the corpora that they are compared on; all if not given."""
 
 
-Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf, Field(discriminator="kind")]
+Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf | AccountingStudy, Field(discriminator="kind")]
 
 
 class Execution(Settings):
@@ -251,6 +251,8 @@ def _check_reference(where: str, what: str, name: str, existing: Mapping[str, An
 
 
 def _check_study(where: str, study: Study, config: Config) -> None:
+    if isinstance(study, AccountingStudy):
+        return
     if isinstance(study, TokenizersOf):
         for tokenizer in study.tokenizers or ():
             _check_reference(f"{where}.tokenizers", "tokenizer", tokenizer, config.tokenizers)

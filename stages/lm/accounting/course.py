@@ -23,7 +23,7 @@ SHAPES = {"small": (12, 768, 12), "medium": (24, 1024, 16), "large": (36, 1280, 
 """Layers, d_model, heads."""
 VOCAB = 50_257
 LENGTHS = (1024, 2048, 4096, 8192, 16_384, 32_768)
-BATCHES = (1, 8, 64, 512)
+BATCHES = (1, 4, 16, 64, 256, 1024)
 DEVICES = {"A100": (312e12, 2.039e12), "H100": (989.5e12, 3.35e12)}
 """Operations in bf16 and bytes of memory a second (NVIDIA's data sheets, 80 GB, SXM)."""
 
