@@ -25,5 +25,9 @@ rule all:
     default_target: True
 
 
+onsuccess:
+    end_with_estimates()
+
+
 onerror:
     end_with_errors()

@@ -1,12 +1,15 @@
 """What a training run will cost, before it starts: parameters, FLOPs, memory by component, and time.
 
-python -m stages.estimate --config FILE --tokens DIR --out DIR
+python -m stages.estimate --config FILE --tokens DIR [--fits MEMORY] --out DIR
 
 The settings are those of the train stage.
 """
 
+import argparse
+
 from stages.lm import artifacts, script
 from stages.lm.accounting.estimate import estimate
+from stages.lm.accounting.fits import check, memory_size
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
 from stages.lm.settings import parse
@@ -16,20 +19,27 @@ from stages.lm.training.settings import TrainSettings
 
 
 def main() -> None:
-    args = script.arguments("estimate", __doc__, inputs=("tokens",))
+    args = script.arguments("estimate", __doc__, inputs=("tokens",), extend=add_options)
     settings = parse(TrainSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
     train = open_split(tokens.path, "train")
     check_kind(settings.model.family, settings.model.task, train)
 
+    vocab_size = tokens.json("stats.json")["vocab_size"]
     modules = {registry.module_of(settings.model.family)}
     with artifacts.writing(args.out, "estimate", settings.resolved(), {"tokens": tokens}, modules) as draft:
         draft.volatile = {"stats.json", "README.md"}
-        stats = estimate(settings, tokens.json("stats.json")["vocab_size"], train)
+        stats = estimate(settings, vocab_size, train)
+        if args.options.fits:
+            check("training", settings, vocab_size, stats["memory_bytes"]["total"], args.options.fits)
         shown = table(stats)
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", f"# What training will cost\n\n```\n{shown}\n```\n")
     script.log.info("%s", shown)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fits", type=memory_size, metavar="MEMORY", help="refuse a training that needs more, as 80GB")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
 
 from stages.lm import artifacts
+from stages.lm.accounting.fits import memory_size
 from stages.lm.bpe.settings import BpeSettings
 from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
@@ -121,6 +122,12 @@ class TokenizersOf(TokenizerStudy):
 Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf | AccountingStudy, Field(discriminator="kind")]
 
 
+def _memory(text: str) -> str:
+    """An amount of memory, as one word."""
+    memory_size(text)
+    return text.replace(" ", "")
+
+
 class Execution(Settings):
     """How jobs run; nothing here influences a result."""
 
@@ -137,6 +144,9 @@ class Execution(Settings):
     """Steps between checkpoints that stay when a training is finished, to look into it later."""
     sample_every: PositiveInt | None = None
     """Steps of a training between samples of what a language model writes, shown in its log."""
+    fits: Annotated[str, AfterValidator(_memory)] | None = None
+    """The memory of the device that trains, as 80GB or 74.5GiB. A training that by its estimate needs more ends the run before it
+    starts, with one line that says what would fit; by default nothing is refused."""
     time_limit: PositiveFloat | None = None
     """Seconds after which a training stops with a checkpoint, and its job fails; the same command goes on."""
     jobs: dict[str, JobSettings] = {}

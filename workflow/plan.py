@@ -110,9 +110,10 @@ def add_experiment(
     trained = TrainSettings(model=experiment.model, training=experiment.training).resolved()
     threads = experiment.training.threads
     options = training_options(execution, tokenizer)
+    limit = ("--fits", execution.fits) if execution.fits else ()
 
     def add(stage: str, settings: Mapping[str, Any], estimate: Node | None, **inputs: Node) -> Node:
-        given = options if stage == "train" else ()
+        given = options if stage == "train" else limit if stage == "estimate" else ()
         job = execution.job(stage)
         if stage in ("estimate", "train"):
             job = experiment.job.over(job)

@@ -12,7 +12,7 @@ from snakemake.settings.types import DeploymentMethod
 from stages.lm import artifacts
 from stages.lm.errors import UserError
 from stages.lm.provenance import code_version
-from workflow import launch
+from workflow import estimates, launch
 from workflow.config import read
 from workflow.jobs import RESOURCES, read_estimate, resources
 from workflow.plan import STAGES, build
@@ -36,7 +36,10 @@ def understood():
     """The config and its plan; a mistake in the config ends the run with one line and exit code 2."""
     try:
         checked = read(config)
-        return checked, build(checked, cores=max(workflow.resource_settings.cores or 1, 1))
+        planned = build(checked, cores=max(workflow.resource_settings.cores or 1, 1))
+        if workflow.is_main_process:
+            estimates.check_fits(planned, checked.execution.fits)
+        return checked, planned
     except UserError as error:
         sys.stderr.write(f"error: {' '.join(map(str, workflow.configfiles))}: {error}\n")
         sys.exit(2)
@@ -115,6 +118,12 @@ def code(wildcards):
     """The version of the code behind a job: when it changes, the job runs again."""
     made = node(wildcards)
     return version(made.stage, made.modules)
+
+
+def end_with_estimates():
+    """End a run that was asked for estimates with all of them in one table."""
+    if "estimate" in workflow.dag_settings.targets:
+        sys.stdout.write(f"{estimates.table(plan)}\n")
 
 
 def end_with_errors():
