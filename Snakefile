@@ -25,9 +25,5 @@ rule all:
     default_target: True
 
 
-onsuccess:
-    end_with_estimates()
-
-
 onerror:
     end_with_errors()

@@ -109,11 +109,12 @@ def add_experiment(
     modules = (registry.module_of(experiment.model.family),)
     trained = TrainSettings(model=experiment.model, training=experiment.training).resolved()
     threads = experiment.training.threads
-    options = training_options(execution, tokenizer)
-    limit = ("--fits", execution.fits) if execution.fits else ()
+    options = {"estimate": ("--fits", execution.fits) if execution.fits else (), "train": training_options(execution, tokenizer)}
 
     def add(stage: str, settings: Mapping[str, Any], estimate: Node | None, **inputs: Node) -> Node:
-        given = options if stage == "train" else limit if stage == "estimate" else ()
+        given = options.get(stage, ())
+        if stage == "train" and estimate:
+            given += ("--estimate", f"results/{estimate.id}")
         job = execution.job(stage)
         if stage in ("estimate", "train"):
             job = experiment.job.over(job)

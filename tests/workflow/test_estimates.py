@@ -51,7 +51,7 @@ def test_the_config_alone_says_parameters_operations_and_memory() -> None:
 def test_an_estimate_that_is_made_is_shown(tmp_path: Path) -> None:
     write(planned(), tmp_path, seconds=7200.0, tokens_per_second=1234.4, energy_kwh=0.25, cost=1.5)
     assert cells(planned()) == {
-        "experiment": "gpt", "parameters": "7", "training FLOPs": "3e+09", "peak memory": "5.0 GB", "tokens/s": "1,234",
+        "experiment": "gpt", "parameters": "7", "training FLOPs": "3e+09", "peak memory": "5.00 GB", "tokens/s": "1,234",
         "time": "2 h 0 min", "kWh": "0.25", "cost": "1.50",
     }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_what_only_the_text_tells_is_left_open(tmp_path: Path) -> None:
 def test_an_estimate_counts_more_than_the_settings(tmp_path: Path) -> None:
     estimates.check_fits(planned(), "1GB")
     write(planned(), tmp_path)
-    with pytest.raises(UserError, match=r"experiments\.gpt: training needs 5\.0 GB at its peak, more than the 1\.0 GB of fits"):
+    with pytest.raises(UserError, match=r"experiments\.gpt: training needs 5\.00 GB at its peak, more than the 1\.00 GB of fits"):
         estimates.check_fits(planned(), "1GB")
 
 

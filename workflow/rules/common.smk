@@ -1,5 +1,6 @@
 """The plan of this config, and what the rules ask of it."""
 
+import atexit
 import shlex
 import sys
 import time
@@ -121,9 +122,13 @@ def code(wildcards):
 
 
 def end_with_estimates():
-    """End a run that was asked for estimates with all of them in one table."""
-    if "estimate" in workflow.dag_settings.targets:
-        sys.stdout.write(f"{estimates.table(plan)}\n")
+    """All estimates in one table, once they are made."""
+    if all(Path(made).exists() for made in manifests("estimate")):
+        sys.stdout.write(estimates.table(plan))
+
+
+if workflow.is_main_process and "estimate" in workflow.dag_settings.targets:
+    atexit.register(end_with_estimates)  # unlike Snakemake's own handlers it is called too where nothing is left to be done
 
 
 def end_with_errors():

@@ -23,7 +23,7 @@ def memory_size(text: str) -> int:
 
 def shown(size: float) -> str:
     """In units of 10^9 bytes, or of 10^6 below one of them."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.2f} MB"
 
 
 def peak_memory(settings: TrainSettings, vocab_size: int, tokens: int = 0) -> int | None:
@@ -51,6 +51,8 @@ def remedy(settings: TrainSettings, vocab_size: int | None, limit: int) -> str:
         return peak_memory(settings.model_copy(update={"training": training}), vocab_size) if vocab_size else None
 
     one = peak(1)
+    if settings.model.trained_by == "counting":
+        return "give it less text, a smaller model or a larger device"
     if one is None:
         return "take a smaller training.micro_batch_size, less text, a smaller model or a larger device"
     again: dict[str, Any] = {"activation_checkpointing": True}

@@ -39,7 +39,7 @@ def test_the_micro_batch_that_is_advised_fits_and_one_more_does_not(share: float
     fits, more = (peak_memory(training(micro_batch_size=size), VOCAB) or 0 for size in (advised, advised + 1))
     assert fits <= limit < more
     assert said.startswith(
-        f"experiments.gpt: training needs {whole / 1e6:.1f} MB at its peak, more than the {limit / 1e6:.1f} MB"
+        f"experiments.gpt: training needs {whole / 1e6:.2f} MB at its peak, more than the {limit / 1e6:.2f} MB"
     )
 
 
