@@ -9,7 +9,8 @@ import argparse
 
 from stages.lm import artifacts, script
 from stages.lm.accounting.estimate import estimate
-from stages.lm.accounting.fits import check, memory_size
+from stages.lm.accounting.fits import check
+from stages.lm.accounting.sizes import memory_size
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
 from stages.lm.settings import parse

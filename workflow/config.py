@@ -13,7 +13,7 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
 
 from stages.lm import artifacts
-from stages.lm.accounting.fits import memory_size
+from stages.lm.accounting.sizes import memory_size
 from stages.lm.bpe.settings import BpeSettings
 from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages.lm.accounting.estimate import tokens_per_step
-from stages.lm.accounting.fits import check, memory_size, peak_memory, shown
+from stages.lm.accounting.fits import check, peak_memory
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.parameters import parameters
+from stages.lm.accounting.sizes import memory_size, shown
 from stages.lm.accounting.table import duration
 from stages.lm.errors import UserError
 from stages.lm.models.seq2seq.settings import Seq2SeqSettings

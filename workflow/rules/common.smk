@@ -13,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 from stages.lm import artifacts
 from stages.lm.errors import UserError
 from stages.lm.provenance import code_version
-from workflow import estimates, launch
+from workflow import launch
 from workflow.config import read
 from workflow.jobs import RESOURCES, read_estimate, resources
 from workflow.plan import STAGES, build
@@ -38,7 +38,9 @@ def understood():
     try:
         checked = read(config)
         planned = build(checked, cores=max(workflow.resource_settings.cores or 1, 1))
-        if workflow.is_main_process:
+        if workflow.is_main_process and checked.execution.fits:
+            from workflow import estimates  # which loads torch: not for nothing
+
             estimates.check_fits(planned, checked.execution.fits)
         return checked, planned
     except UserError as error:
@@ -123,6 +125,8 @@ def code(wildcards):
 
 def end_with_estimates():
     """All estimates in one table, once they are made."""
+    from workflow import estimates
+
     if all(Path(made).exists() for made in manifests("estimate")):
         sys.stdout.write(estimates.table(plan))
 

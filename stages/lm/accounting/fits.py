@@ -1,29 +1,14 @@
 """Whether a training fits into a device's memory, and with which micro-batches it would."""
 
-import re
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.parameters import parameters
+from stages.lm.accounting.sizes import shown
 from stages.lm.errors import UserError
 from stages.lm.models.seq2seq.settings import RnnSeq2SeqSettings, TransformerSeq2SeqSettings
 from stages.lm.training.settings import TrainSettings
-
-UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-
-
-def memory_size(text: str) -> int:
-    """The bytes in `80GB` or `74.5 GiB`. Raises ValueError for anything else."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]+)", text.strip())
-    if found is None or found[2] not in UNITS or not float(found[1]):
-        raise ValueError(f"{text!r} is no amount of memory; write a number and one of {', '.join(UNITS)}, as in 80GB")
-    return int(float(found[1]) * UNITS[found[2]])
-
-
-def shown(size: float) -> str:
-    """In units of 10^9 bytes, or of 10^6 below one of them."""
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.2f} MB"
 
 
 def peak_memory(settings: TrainSettings, vocab_size: int, tokens: int = 0) -> int | None:
@@ -45,24 +30,23 @@ def check(where: str, settings: TrainSettings, vocab_size: int | None, needed: i
 
 def remedy(settings: TrainSettings, vocab_size: int | None, limit: int) -> str:
     """The largest micro-batch that fits, without and with activation checkpointing, or how much even the smallest one takes."""
-
-    def peak(size: int, **changes: Any) -> int | None:
-        training = settings.training.model_copy(update={"micro_batch_size": size, **changes})
-        return peak_memory(settings.model_copy(update={"training": training}), vocab_size) if vocab_size else None
-
-    one = peak(1)
+    training = settings.training
     if settings.model.trained_by == "counting":
         return "give it less text, a smaller model or a larger device"
-    if one is None:
-        return "take a smaller training.micro_batch_size, less text, a smaller model or a larger device"
-    again: dict[str, Any] = {"activation_checkpointing": True}
-    for changes in ({}, again):
-        size = largest(lambda size, changes=changes: peak(size, **changes) or 0, settings.training.batch_size, limit)  # type: ignore[misc]
+    if vocab_size is None or peak_memory(settings, vocab_size) is None:
+        return "take a smaller training.micro_batch_size, a smaller model or a larger device"
+
+    def peak(again: bool, size: int) -> int:
+        changes = {"micro_batch_size": size, "activation_checkpointing": again or training.activation_checkpointing}
+        smaller = settings.model_copy(update={"training": training.model_copy(update=changes)})
+        return peak_memory(smaller, vocab_size) or 0
+
+    for again in (False, True):
+        size = largest(partial(peak, again), training.batch_size, limit)
         if size:
-            needed = peak(size, **changes) or 0
-            with_ = "training.activation_checkpointing: true with " if changes else ""
-            return f"{with_}training.micro_batch_size: {size} needs {shown(needed)}"
-    return f"even one sequence at a time needs {shown(one)}, so take a smaller model or a larger device"
+            checkpointed = "training.activation_checkpointing: true with " if again else ""
+            return f"{checkpointed}training.micro_batch_size: {size} needs {shown(peak(again, size))}"
+    return f"even one sequence at a time needs {shown(peak(False, 1))}, so take a smaller model or a larger device"
 
 
 def largest(peak: Callable[[int], int], most: int, limit: int) -> int:

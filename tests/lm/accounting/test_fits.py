@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from stages.lm.accounting.fits import check, largest, memory_size, peak_memory
+from stages.lm.accounting.fits import check, largest, peak_memory
+from stages.lm.accounting.sizes import memory_size
 from stages.lm.errors import UserError
 from stages.lm.training.settings import TrainingSettings, TrainSettings
 from tests.lm.models.variants import settings
