@@ -43,7 +43,7 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up what operations on floating-point tensors count by the rule."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -60,7 +60,7 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def counted(model: Any, *given: Any) -> int:
     with torch.no_grad(), Counter() as counter:
         model(*given)
-    return counter.operations
+    return int(counter.operations)
 
 
 def definition(changes: dict[str, object]) -> tuple[TransformerLM, Any]:
@@ -125,7 +125,7 @@ def test_translators() -> None:
         (TransformerSeq2Seq(attended, VOCAB, REFERENCE), attended),
         (RnnSeq2Seq(recurrent, VOCAB, is_fused=False), recurrent),
     ):
-        promised = translator(described, VOCAB, 9, 7)  # type: ignore[arg-type]
+        promised = translator(described, VOCAB, 9, 7)
         assert counted(model, source, lengths, target) == pytest.approx(sum(promised.values()) - promised["head"], rel=0.01)
 
 
@@ -136,7 +136,7 @@ def test_word_vectors() -> None:
         (Cbow, CbowSettings(family="cbow", d_model=16, window=2, negatives=3), 1, 8),
     ):
         noise = torch.zeros(8, predictions, 3, dtype=torch.long)
-        found = counted(model(described, VOCAB).total_loss, centres, contexts, noise)  # type: ignore[arg-type]
+        found = counted(model(described, VOCAB).total_loss, centres, contexts, noise)
         assert found == pytest.approx(tokens * elementwise_flops_per_token(described, VOCAB)["total"], rel=0.05)
 
 

@@ -35,7 +35,7 @@ def test_bert_s_parameters_by_settings() -> None:
 def training_flops(family: str, **changes: object) -> int:
     with FlopCounterMode(display=False) as counter:
         built(described(family, **changes), VOCAB).total_loss(*example(family)).backward()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def tokens(family: str) -> int:
