@@ -124,14 +124,15 @@ def code(wildcards):
 
 
 def end_with_estimates():
-    """All estimates in one table, once they are made."""
-    from workflow import estimates
+    """All estimates in one table, where they were asked for and are made."""
+    asked = workflow.dag_settings and "estimate" in workflow.dag_settings.targets
+    if asked and all(Path(made).exists() for made in manifests("estimate")):
+        from workflow import estimates
 
-    if all(Path(made).exists() for made in manifests("estimate")):
         sys.stdout.write(estimates.table(plan))
 
 
-if workflow.is_main_process and "estimate" in workflow.dag_settings.targets:
+if workflow.is_main_process:
     atexit.register(end_with_estimates)  # unlike Snakemake's own handlers it is called too where nothing is left to be done
 
 
