@@ -36,7 +36,7 @@ def reconcile(
 
     estimate: stats.json of the estimate. trained, timing: stats.json and timing.json of the training. writing: timing.json of the
     decoding, of a language model. Operations are measured by the tokens that were really read, at the operations of one; those of
-    one are held to torch's counter by tests, not by every run.
+    one are held to torch's counter by tests, not by every run. What multiplies nothing has none.
     """
     trained, timing, writing = trained or {}, timing or {}, writing or {}
     flops, time, tokens = estimate["flops"], estimate["time"], trained.get("tokens")
@@ -45,7 +45,7 @@ def reconcile(
     return [
         Row("parameters", "", estimate["parameters"]["total"], trained.get("parameters")),
         Row("tokens", "", estimate.get("tokens"), tokens),
-        Row("operations", "FLOP", flops["training_total"], PASSES * forward * tokens if tokens is not None else None),
+        Row("operations", "FLOP", flops["training_total"] or None, PASSES * forward * (tokens or 0) or None),
         Row("peak memory", "bytes", estimate["memory_bytes"]["total"], timing.get("training_memory_bytes")),
         Row("training time", "seconds", time["seconds"], timing.get("seconds")),
         Row("tokens a second", "tokens/s", time["tokens_per_second"], timing.get("tokens_per_second")),

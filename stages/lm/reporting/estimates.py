@@ -64,6 +64,8 @@ def _estimate(experiment: Experiment) -> Estimate:
     breakdowns = {
         "parameters": _shares(experiment, ("parameters",), count),
         "forward pass, a token": _shares(experiment, ("flops", "forward_per_token"), operations),
+        "elementwise work of it": _shares(experiment, ("flops", "elementwise_per_token"), operations),
+        "update": _shares(experiment, ("flops", "update_per_step"), operations),
         "memory": _shares(experiment, ("memory_bytes",), size),
     }
     return Estimate(experiment.name, lines, {title: shares for title, shares in breakdowns.items() if shares})

@@ -46,6 +46,12 @@ def test_what_was_not_predicted_or_not_measured_has_no_error() -> None:
     assert errors(reconcile(ESTIMATE, None, None)) == {}
 
 
+def test_counting_has_no_operations() -> None:
+    counting = ESTIMATE | {"flops": {"forward_per_token": {"total": 0}, "training_total": 0}}
+    (row,) = [row for row in reconcile(counting, TRAINED, TIMING) if row.quantity == "operations"]
+    assert (row.predicted, row.measured) == (None, None)
+
+
 def test_decoding_is_compared_at_the_same_number_of_texts() -> None:
     rows = reconcile(ESTIMATE, None, None, {"tokens_per_second": 100.0, "at_once": 16})
     assert errors(rows) == {"tokens a second, decoding": 100}
