@@ -5,6 +5,7 @@ python -m stages.decode --config FILE --model DIR --tokenizer DIR [--corpus DIR]
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
     trained = loading.load(inputs["model"], settings.device, settings.threads)
     samples: list[dict[str, Any]] = []
     with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
-        draft.seed = settings.seed
+        draft.seed, draft.volatile = settings.seed, {"timing.json"}
+        began = time.perf_counter()
         with progress("decode", len(settings.prompts) * settings.samples, " texts") as bar:
             for number, prompt in enumerate(settings.prompts):
                 generators = [sample_generator(settings.seed, number, sample) for sample in range(settings.samples)]
@@ -81,10 +83,17 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
                 bar.update(len(completions))
         draft.write_text("samples.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
         draft.write_text("samples.txt", readable(samples))
+        draft.write_json("timing.json", speed(samples, settings.samples, time.perf_counter() - began))
         stats = statistics(samples)
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(inputs["model"].id, settings, stats))
     script.log.info("%s", readable(samples[:1]).strip())
+
+
+def speed(samples: list[dict[str, Any]], at_once: int, seconds: float) -> dict[str, float]:
+    """How fast the texts were written, so many of them at once; reading the prompts is part of it."""
+    tokens = sum(sample["tokens"] for sample in samples)
+    return {"seconds": seconds, "tokens": tokens, "at_once": at_once, "tokens_per_second": tokens / seconds}
 
 
 def write_translations(args: script.Arguments, inputs: dict[str, Artifact]) -> None:

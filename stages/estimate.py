@@ -1,17 +1,20 @@
 """What a training run will cost, before it starts: parameters, FLOPs, memory by component, and time.
 
-python -m stages.estimate --config FILE --tokens DIR --out DIR
+python -m stages.estimate --config FILE --tokens DIR [--fits MEMORY] --out DIR
 python -m stages.estimate largest-batch --config FILE --tokens DIR [--memory 4GB]
 
 The settings are those of the train stage. The second finds by real steps, from where the estimate says, the largest batch that
 runs within a limit of memory.
 """
 
+import argparse
 import sys
 from importlib import import_module
 
 from stages.lm import artifacts, script
 from stages.lm.accounting.estimate import estimate
+from stages.lm.accounting.fits import check
+from stages.lm.accounting.sizes import memory_size
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
 from stages.lm.settings import parse
@@ -24,20 +27,27 @@ def main() -> None:
     if sys.argv[1:2] == ["largest-batch"]:
         # Loaded by name, it is no part of this stage's code version: it writes no estimate.
         sys.exit(import_module("stages.lm.accounting.commands").largest_batch_command(sys.argv[2:]))
-    args = script.arguments("estimate", __doc__, inputs=("tokens",))
+    args = script.arguments("estimate", __doc__, inputs=("tokens",), extend=add_options)
     settings = parse(TrainSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
     train = open_split(tokens.path, "train")
     check_kind(settings.model.family, settings.model.task, train)
 
+    vocab_size = tokens.json("stats.json")["vocab_size"]
     modules = {registry.module_of(settings.model.family)}
     with artifacts.writing(args.out, "estimate", settings.resolved(), {"tokens": tokens}, modules) as draft:
         draft.volatile = {"stats.json", "README.md"}
-        stats = estimate(settings, tokens.json("stats.json")["vocab_size"], train)
+        stats = estimate(settings, vocab_size, train)
+        if args.options.fits:
+            check("training", settings, vocab_size, stats["memory_bytes"]["total"], args.options.fits)
         shown = table(stats)
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", f"# What training will cost\n\n```\n{shown}\n```\n")
     script.log.info("%s", shown)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fits", type=memory_size, metavar="MEMORY", help="refuse a training that needs more, as 80GB")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python -m stages.report --config FILE --artifact DIR [--artifact DIR ...] --out 
 from typing import Any
 
 from stages.lm import artifacts, script
-from stages.lm.reporting import comparison, experiments, page, representations, translations
+from stages.lm.reporting import comparison, estimates, experiments, page, representations, translations
 from stages.lm.reporting.experiments import Experiment
 from stages.lm.reporting.settings import ReportSettings
 from stages.lm.settings import parse
@@ -20,11 +20,18 @@ def main() -> None:
     studies = experiments.resolve_studies(settings, given)
 
     with artifacts.writing(args.out, "report", settings.resolved(), given) as draft:
-        draft.volatile = {"report.html", "table.json", "table.csv", "table.txt"}  # they hold measured times
+        draft.volatile = {
+            "report.html",
+            "table.json",
+            "table.csv",
+            "table.txt",
+            "reconciliation.json",
+        }  # they hold measured times
         groups = comparison.compare(found)
         table = "\n".join(filter(None, (comparison.as_text(groups), translations.as_text(found), representations.as_text(found))))
         draft.write_text("report.html", page.render(settings.title, found, groups, studies))
         draft.write_json("table.json", comparison.as_json(groups))
+        draft.write_json("reconciliation.json", estimates.as_json(found))
         draft.write_text("table.csv", comparison.as_csv(groups))
         draft.write_text("table.txt", table)
         draft.write_json("stats.json", statistics(groups, found))
@@ -63,6 +70,7 @@ def readme(settings: ReportSettings, groups: list[comparison.Group], found: list
 
 - `report.html`: everything on one page that needs no network; open it in a browser
 - `table.txt`, `table.csv`, `table.json`: the comparison for the terminal, a spreadsheet, a program
+- `reconciliation.json`: what was estimated of each experiment beside what was measured, with the error in per cent
 - `stats.json`: the results that a seed determines
 """
 

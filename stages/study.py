@@ -1,4 +1,5 @@
-"""Measure something that one training does not show: how gradients fade, what lengths cost, what tokenizers make of texts.
+"""Find out something that one training does not show: how gradients fade, what lengths cost, what tokenizers make of texts, where
+the operations of known models go.
 
 python -m stages.study --config FILE --artifact DIR [--artifact DIR ...] --out DIR
 """
@@ -8,12 +9,15 @@ from itertools import islice
 from typing import Any
 
 from stages.lm import artifacts, script
+from stages.lm.accounting import course
+from stages.lm.accounting.course_tables import as_text
+from stages.lm.accounting.course_tables import tables as course_tables
 from stages.lm.artifacts import Artifact, Draft
 from stages.lm.corpus import store
 from stages.lm.models import registry
 from stages.lm.settings import parse
 from stages.lm.studies import complexity, gradients, tables, tokenizers
-from stages.lm.studies.settings import ComplexityStudy, GradientStudy, StudySettings, TokenizerStudy
+from stages.lm.studies.settings import AccountingStudy, ComplexityStudy, GradientStudy, StudySettings, TokenizerStudy
 from stages.lm.tokenizers.files import read_tokenizer
 from stages.lm.tokens import TokenArray
 
@@ -32,6 +36,8 @@ def main() -> None:
                 shown = of_complexity(settings.study, settings, given, draft)
             case TokenizerStudy():
                 shown = of_tokenizers(settings.study, settings, given, draft)
+            case AccountingStudy():
+                shown = of_accounting(settings.study, draft)
         draft.write_text("README.md", f"# A study: {settings.study.kind}\n\n{shown}\n")
     script.log.info("%s", shown.removeprefix("```\n").removesuffix("\n```"))
 
@@ -67,6 +73,12 @@ def of_tokenizers(study: TokenizerStudy, settings: StudySettings, given: Mapping
     draft.write_json("stats.json", stats)
     draft.write_json("timing.json", timing)
     return tables.tokenizer_tables(stats | timing)
+
+
+def of_accounting(study: AccountingStudy, draft: Draft) -> str:
+    answers = course.answers(1e9 * study.memory_gb, 1e12 * study.peak_tflops, study.utilisation, study.steps, study.batch_size)
+    draft.write_json("stats.json", {"kind": study.kind, "study": study.resolved(), "answers": answers})
+    return f"```\n{as_text(course_tables(answers))}\n```"
 
 
 def sample(corpus: Artifact, study: TokenizerStudy) -> tokenizers.Sample:

@@ -9,6 +9,7 @@ a finished run learned from; the third tries whether the model can learn a few s
 """
 
 import argparse
+import json
 import sys
 from functools import partial
 from importlib import import_module
@@ -28,6 +29,7 @@ from stages.lm.training.job import Job
 from stages.lm.training.loop import Conduct
 from stages.lm.training.metrics import METRICS, TIMING
 from stages.lm.training.settings import TrainSettings
+from stages.lm.training.tracking import Tracker
 
 
 def main(ranks: Ranks = ALONE) -> None:
@@ -56,13 +58,13 @@ def main(ranks: Ranks = ALONE) -> None:
         fitted = fit(job)
         with ranks.together():
             if draft is not None:
-                write(draft, fitted, job, tokens)
+                write(draft, fitted, job, tokens, options.estimate)
     job.tracker.close()
     if ranks.is_first:
         job.state.finish()
 
 
-def write(draft: Draft, fitted: Fitted, job: Job, tokens: Artifact) -> None:
+def write(draft: Draft, fitted: Fitted, job: Job, tokens: Artifact, estimate: Path | None) -> None:
     """The files of the artifact."""
     draft.seed, draft.volatile = job.settings.training.seed, {TIMING, "timing.json"}
     description = registry.ModelDescription(
@@ -77,8 +79,22 @@ def write(draft: Draft, fitted: Fitted, job: Job, tokens: Artifact) -> None:
     draft.write_text(METRICS, fitted.logs[METRICS])
     draft.write_text(TIMING, fitted.logs[TIMING])
     draft.write_json("stats.json", fitted.stats)
-    draft.write_json("timing.json", fitted.timing)
+    draft.write_json("timing.json", fitted.timing | missed(fitted, estimate, job.tracker))
     draft.write_text("README.md", readme(fitted.stats))
+
+
+def missed(fitted: Fitted, estimate: Path | None, tracker: Tracker) -> dict[str, Any]:
+    """By how many per cent the estimate in the folder `estimate` was off, where it is made; trackers show it too.
+
+    Loaded by name as what only looks.
+    """
+    file = estimate and estimate / "stats.json"
+    if file is None or not file.exists():
+        return {}
+    account = import_module("stages.lm.accounting.reconcile")
+    found = account.errors(account.reconcile(json.loads(file.read_text(encoding="utf-8")), fitted.stats, fitted.timing))
+    tracker.log({"step": fitted.stats.get("steps", 0), **{f"estimate error, %/{name}": error for name, error in found.items()}})
+    return {"estimate_error_percent": found}
 
 
 def conduct_of(job: Job, options: argparse.Namespace) -> Conduct:
@@ -114,6 +130,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="the tokenizer artifact, for these looks")
     parser.add_argument("--engine", choices=get_args(Engine), default="ddp", help="of several processes: %(choices)s")
     parser.add_argument("--tensorboard", action="store_true", help=f"also write what TensorBoard shows, to {tracking.BOARDS}")
+    parser.add_argument("--estimate", type=Path, metavar="DIR", help="the estimate of this training, to say how far it was off")
     parser.add_argument("--wandb", choices=tracking.MODES, default="disabled", help="also log to Weights & Biases")
 
 

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stages.lm import artifacts
 from stages.lm.bpe.files import load_tokenizer
 from tests.stage_runs import run, write_corpus
@@ -28,6 +30,9 @@ def test_texts_for_each_prompt_that_a_seed_determines(toy_line: Line, tmp_path: 
         assert "<|endoftext|>" not in line["completion"]
         assert (line["seed"], line["settings"]["max_tokens"]) == (3, 40)
     assert artifact.manifest["content"] == artifacts.read(tmp_path / "b", "decode").manifest["content"]
+    timing, tokens = artifact.json("timing.json"), sum(line["tokens"] for line in lines)
+    assert (timing["at_once"], timing["tokens"]) == (2, tokens)
+    assert timing["tokens_per_second"] == pytest.approx(tokens / timing["seconds"])
     readable = artifact.file("samples.txt").read_bytes().decode()
     assert all(line["prompt"] + line["completion"] in readable for line in lines)
 

@@ -61,6 +61,21 @@ def test_the_gpt_learns_and_the_report_shows_both_models(finished: Project) -> N
     assert losses[-1] < losses[0] - 0.5
 
 
+def test_estimates_end_with_a_table_of_all_experiments(finished: Project) -> None:
+    lines = finished.snakemake("--", "estimate").stdout.splitlines()
+    columns = ["experiment", "parameters", "training FLOPs", "peak memory", "tokens/s", "time"]
+    start = next(number for number, line in enumerate(lines) if line.split("  ")[0] == "experiment")
+    assert [column.strip() for column in lines[start].split("  ") if column.strip()] == columns
+    assert [line.split()[0] for line in lines[start + 2 :]] == ["trigram", "gpt"]
+
+
+def test_what_does_not_fit_ends_the_run_before_it_starts(finished: Project) -> None:
+    done = finished.snakemake("--config", "execution={fits: 1MB}", check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "at its peak, more than the 1.00 MB of fits; " in line
+
+
 def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
     done = finished.snakemake()
     assert "Nothing to be done" in done.stdout + done.stderr

@@ -45,6 +45,10 @@ def test_a_report_is_a_function_of_its_artifacts_and_ends_with_the_table(worksho
     table = artifact.file("table.txt").read_text(encoding="utf-8")
     assert said.rstrip().endswith(f"{table}\n{out / 'report.html'}")
     assert set(artifact.manifest["inputs"]) == set(workshop.made)
+    errors = {row["quantity"]: row["error_percent"] for row in artifact.json("reconciliation.json")["gpt"]}
+    assert errors["training time"] == pytest.approx(100 * (50 / 60 - 1))
+    (row,) = [row for row in artifact.json("table.json") if row["experiment"] == "gpt"]
+    assert row["estimate_error_percent"]["training time"] == errors["training time"]
     first = {file.name: file.read_bytes() for file in out.iterdir() if file.name != "manifest.json"}
     assert report(workshop, out, experiments)[0] == 0
     assert first == {file.name: file.read_bytes() for file in out.iterdir() if file.name != "manifest.json"}

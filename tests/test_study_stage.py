@@ -53,9 +53,20 @@ def test_a_study_of_tokenizers_marks_what_it_timed(tmp_path: Path, toy_line: Lin
     assert "Training byte pairs to 280 tokens" in said
 
 
+def test_a_study_of_accounting_needs_nothing_and_takes_its_device_from_the_settings(tmp_path: Path) -> None:
+    """GPT-2 XL in 60 GB: 15.52 B + 34.03 leaves room for one; at a tenth of the peak it takes five times as long."""
+    said = run_listed("study", {"study": {"kind": "accounting", "memory_gb": 60, "utilisation": 0.1}}, tmp_path / "a", [])
+    study = artifacts.read(tmp_path / "a", "study")
+    assert all(output["deterministic"] for output in study.manifest["outputs"].values())
+    first = study.json("stats.json")["answers"]["budget"][0]
+    assert (first["largest_batch"], round(first["days"] / 5)) == (1, 6584)
+    assert "15.52 B + 34.03 GB" in said
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"study": {"kind": "accounting"}, "models": {"lstm": LSTM}}, "models: a study of accounting has no models"),
         ({"study": {"kind": "gradient"}}, "unknown kind 'gradient'; did you mean 'gradients'?"),
         ({"study": {"kind": "complexity", "lengths": [4, 8]}}, "lengths"),
         ({"study": {"kind": "gradients", "distance": 0}}, "distance"),

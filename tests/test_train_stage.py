@@ -188,11 +188,28 @@ def test_a_batch_that_cannot_be_learned_by_heart_ends_with_1(stage: Stage) -> No
         assert said in done.stdout
 
 
+def test_a_training_says_how_far_its_estimate_was_off(stage: Stage) -> None:
+    """Of an estimate of 10,000 parameters, whatever else it says."""
+    estimate = {"parameters": {"total": 10_000}, "tokens": 1, "memory_bytes": {"total": 1}}
+    estimate |= {
+        "flops": {"forward_per_token": {"total": 0}, "training_total": 0},
+        "time": dict.fromkeys(("seconds", "tokens_per_second")),
+    }
+    (stage.folder / "estimate").mkdir()
+    (stage.folder / "estimate" / "stats.json").write_text(json.dumps(estimate))
+    ended = stage.run("one", TRIGRAM, "--estimate", "estimate")
+    assert ended.returncode == 0, ended.stderr
+    one = stage.artifact("one")
+    off = one.json("timing.json")["estimate_error_percent"]
+    assert off["parameters"] == pytest.approx(100 * (10_000 / one.json("stats.json")["parameters"] - 1))
+
+
 def test_an_ngram_model_is_counted_whatever_the_settings_of_training(stage: Stage) -> None:
     for name, settings in (("one", TRIGRAM), ("two", TRIGRAM | {"training": {"steps": 3, "seed": 9}})):
         ended = stage.run(name, settings)
         assert ended.returncode == 0, ended.stderr
     one, two = stage.artifact("one"), stage.artifact("two")
+    assert "estimate_error_percent" not in one.json("timing.json")
     assert (one.digest, one.manifest["content"]) == (two.digest, two.manifest["content"])
     assert one.json("stats.json")["parameters"] > VOCAB
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
 
 from stages.lm import artifacts
+from stages.lm.accounting.sizes import memory_size
 from stages.lm.bpe.settings import BpeSettings
 from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
@@ -20,7 +21,7 @@ from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, Ve
 from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings, parse, unknown
-from stages.lm.studies.settings import ComplexityStudy, GradientStudy, TokenizerStudy
+from stages.lm.studies.settings import AccountingStudy, ComplexityStudy, GradientStudy, TokenizerStudy
 from stages.lm.tokenizers.settings import ByteSettings, CharacterSettings, WordSettings, with_kind
 from stages.lm.training.settings import TrainingSettings
 from workflow.jobs import JobSettings
@@ -118,7 +119,13 @@ class TokenizersOf(TokenizerStudy):
     """The names of the corpora that they are compared on; all if not given."""
 
 
-Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf, Field(discriminator="kind")]
+Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf | AccountingStudy, Field(discriminator="kind")]
+
+
+def _memory(text: str) -> str:
+    """An amount of memory, as one word."""
+    memory_size(text)
+    return text.replace(" ", "")
 
 
 class Execution(Settings):
@@ -137,6 +144,9 @@ class Execution(Settings):
     """Steps between checkpoints that stay when a training is finished, to look into it later."""
     sample_every: PositiveInt | None = None
     """Steps of a training between samples of what a language model writes, shown in its log."""
+    fits: Annotated[str, AfterValidator(_memory)] | None = None
+    """The memory of the device that trains, as 80GB or 74.5GiB. A training that by its estimate needs more ends the run before it
+    starts, with one line that says what would fit; by default nothing is refused."""
     time_limit: PositiveFloat | None = None
     """Seconds after which a training stops with a checkpoint, and its job fails; the same command goes on."""
     jobs: dict[str, JobSettings] = {}
@@ -251,6 +261,8 @@ def _check_reference(where: str, what: str, name: str, existing: Mapping[str, An
 
 
 def _check_study(where: str, study: Study, config: Config) -> None:
+    if isinstance(study, AccountingStudy):
+        return
     if isinstance(study, TokenizersOf):
         for tokenizer in study.tokenizers or ():
             _check_reference(f"{where}.tokenizers", "tokenizer", tokenizer, config.tokenizers)

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from stages.lm import artifacts
 from stages.lm.corpus.sources import source_files
 from stages.lm.models import registry
+from stages.lm.studies.settings import AccountingStudy
 from stages.lm.tokenization import TokenizeSettings
 from stages.lm.training.settings import TrainSettings
-from workflow.config import Config, Execution, Experiment, Study, TokenizersOf
+from workflow.config import Config, Execution, Experiment, GradientsOf, Study, TokenizersOf
 from workflow.jobs import JobSettings
 
 STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "study", "report")
@@ -108,10 +109,12 @@ def add_experiment(
     modules = (registry.module_of(experiment.model.family),)
     trained = TrainSettings(model=experiment.model, training=experiment.training).resolved()
     threads = experiment.training.threads
-    options = training_options(execution, tokenizer)
+    options = {"estimate": ("--fits", execution.fits) if execution.fits else (), "train": training_options(execution, tokenizer)}
 
     def add(stage: str, settings: Mapping[str, Any], estimate: Node | None, **inputs: Node) -> Node:
-        given = options if stage == "train" else ()
+        given = options.get(stage, ())
+        if stage == "train" and estimate:
+            given += ("--estimate", f"results/{estimate.id}")
         job = execution.job(stage)
         if stage in ("estimate", "train"):
             job = experiment.job.over(job)
@@ -171,19 +174,22 @@ def training_options(execution: Execution, tokenizer: Node) -> tuple[str, ...]:
 def add_study(plan: Plan, name: str, study: Study, config: Config, made: Made, cores: int) -> Node:
     """Plan a study; its inputs are named by their ids. One that measures time asks for all cores: nothing should run beside."""
     own = study.resolved()
-    if isinstance(study, TokenizersOf):
+    inputs: list[Node] = []
+    modules: tuple[str, ...] = ()
+    if isinstance(study, AccountingStudy):
+        settings: dict[str, Any] = {"study": own}
+    elif isinstance(study, TokenizersOf):
         on = {"tokenizers": made.tokenizers, "corpora": made.corpora}
         chosen = {key: {one: nodes[one] for one in own.pop(key) or nodes} for key, nodes in on.items()}
         settings = {"study": own} | {key: {one: node.id for one, node in nodes.items()} for key, nodes in chosen.items()}
         inputs = [node for nodes in chosen.values() for node in nodes.values()]
-        modules: tuple[str, ...] = ()
     else:
         models = {experiment: config.experiments[experiment].model for experiment in own.pop("experiments")}
         inputs = [made.experiments[study.experiments[0]]["tokenize"]]
         described = {experiment: model.resolved() for experiment, model in models.items()}
         settings = {"study": own, "models": described, "tokens": inputs[0].id}
         modules = tuple(sorted({registry.module_of(model.family) for model in models.values()}))
-    threads = study.threads if study.kind == "gradients" else cores
+    threads = study.threads if isinstance(study, GradientsOf) else 1 if isinstance(study, AccountingStudy) else cores
     job = config.execution.job("study")
     return plan.add(Node("study", name, settings, {node.id: node for node in inputs}, (), (), modules, threads, job))
 

@@ -48,6 +48,7 @@ SECTIONS = {
     "Initialisation": "Starts of recurrent matrices",
     "ComplexityOf": "Studies: `kind: complexity`",
     "TokenizersOf": "Studies: `kind: tokenizers`",
+    "AccountingStudy": "Studies: `kind: accounting`",
     "TrainingSettings": "Training",
     "EvaluationSettings": "Evaluation",
     "DecodingSettings": "Decoding",

@@ -58,7 +58,7 @@ def test_extends_works_over_several_steps() -> None:
         (
             "studies.lengths.kind",
             "length",
-            "studies.lengths.kind: unknown kind 'length'; allowed: complexity, gradients",
+            "studies.lengths.kind: unknown kind 'length'; allowed: accounting, complexity, gradients",
         ),
         ("tokenizers.bpe.kind", "words", "tokenizers.bpe.kind: unknown kind 'words'; did you mean 'word'?"),
         ("experiments.gpt.corpus", "tory", "experiments.gpt.corpus: unknown corpus 'tory'; did you mean 'toy'?"),

@@ -46,6 +46,13 @@ def test_every_attempt_asks_for_half_as_much_again() -> None:
     assert (first, second >= 30, third >= 45) == (20, True, True)
 
 
+def test_every_attempt_asks_for_more_than_the_estimate_too() -> None:
+    """1500 MB and 6 GiB, ten minutes and an hour and a half; then half as much again, and again."""
+    found = [asked(estimate=estimate(4 * GIB, 3600.0), attempt=attempt) for attempt in (1, 2, 3)]
+    assert [each["mem_mb"] for each in found] == [7644, 11_466, 17_199]
+    assert [each["runtime"] for each in found] == [100, 151, 226]
+
+
 def test_no_attempt_asks_for_more_time_than_there_is() -> None:
     job = JobSettings(max_minutes=60)
     assert [asked(job=job, attempt=attempt)["runtime"] for attempt in (1, 5)] == [60, 60]

@@ -50,6 +50,13 @@ def test_a_study_of_models_reads_the_tokens_that_they_share() -> None:
     assert study.settings["models"]["gpt"]["d_model"] == 16
 
 
+def test_a_study_of_accounting_waits_for_nothing() -> None:
+    plan = build(read(changed("studies.costs", {"kind": "accounting"})))
+    study = next(node for node in plan.stage("study") if node.name == "costs")
+    assert (dict(study.inputs), study.threads) == ({}, 1)
+    assert plan.stage("report")[0].settings["studies"]["costs"] == study.id
+
+
 def test_a_written_default_moves_nothing() -> None:
     assert moved("experiments.gpt.training.batch_size", 32) == set()
 

@@ -1,5 +1,6 @@
 """The plan of this config, and what the rules ask of it."""
 
+import atexit
 import shlex
 import sys
 import time
@@ -36,7 +37,12 @@ def understood():
     """The config and its plan; a mistake in the config ends the run with one line and exit code 2."""
     try:
         checked = read(config)
-        return checked, build(checked, cores=max(workflow.resource_settings.cores or 1, 1))
+        planned = build(checked, cores=max(workflow.resource_settings.cores or 1, 1))
+        if workflow.is_main_process and checked.execution.fits:
+            from workflow import estimates  # which loads torch: not for nothing
+
+            estimates.check_fits(planned, checked.execution.fits)
+        return checked, planned
     except UserError as error:
         sys.stderr.write(f"error: {' '.join(map(str, workflow.configfiles))}: {error}\n")
         sys.exit(2)
@@ -115,6 +121,19 @@ def code(wildcards):
     """The version of the code behind a job: when it changes, the job runs again."""
     made = node(wildcards)
     return version(made.stage, made.modules)
+
+
+def end_with_estimates():
+    """All estimates in one table, where they were asked for and are made."""
+    asked = workflow.dag_settings and "estimate" in workflow.dag_settings.targets
+    if asked and all(Path(made).exists() for made in manifests("estimate")):
+        from workflow import estimates
+
+        sys.stdout.write(estimates.table(plan))
+
+
+if workflow.is_main_process:
+    atexit.register(end_with_estimates)  # unlike Snakemake's own handlers it is called too where nothing is left to be done
 
 
 def end_with_errors():

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from stages.lm.accounting import calibration, transformer, translation, vectors
 from stages.lm.accounting.batches import Lengths, random_batch
+from stages.lm.accounting.breakdown import breakdown
 from stages.lm.accounting.course_memory import course_memory
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.memory import training_memory
@@ -29,9 +30,9 @@ def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray | PairA
     tokens = len(train.ids) if counting else settings.training.steps * tokens_per_step(settings)
     forward = forward_flops_per_token(settings.model, vocab_size)
     memory = training_memory(settings.model, settings.training, vocab_size, len(train.ids))
-    return _summary(
-        settings, vocab_size, tokens, counted, forward, memory, calibrate(settings, vocab_size, train, memory["total"])
-    )
+    operations = breakdown(settings, vocab_size, forward, tokens)
+    measured = calibrate(settings, vocab_size, train, memory["total"])
+    return _summary(settings, vocab_size, tokens, counted, operations, memory, measured)
 
 
 def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> dict[str, Any]:
@@ -40,18 +41,12 @@ def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> d
     lengths = Lengths.of(train)
     memory = training_memory(model, training, vocab_size, lengths=Lengths.longest(train, training.batch_size))
     forward = translation.forward_flops_per_token(model, vocab_size, *lengths)
+    forward["total"] = sum(forward.values())
     batch = random_batch(model, training, vocab_size, lengths)
     measured = calibration.calibrate_batch(model, training, vocab_size, batch, translation.largest_matrix(model))
     tokens = round(training.steps * training.batch_size * lengths.target)
-    return _summary(
-        settings,
-        vocab_size,
-        tokens,
-        parameters(model, vocab_size, 0),
-        forward | {"total": sum(forward.values())},
-        memory,
-        measured,
-    )
+    operations = breakdown(settings, vocab_size, forward, tokens, lengths)
+    return _summary(settings, vocab_size, tokens, parameters(model, vocab_size, 0), operations, memory, measured)
 
 
 def _summary(
@@ -59,7 +54,7 @@ def _summary(
     vocab_size: int,
     tokens: int,
     counted: dict[str, int],
-    forward: dict[str, int],
+    operations: dict[str, Any],
     memory: dict[str, int],
     measured: dict[str, Any],
 ) -> dict[str, Any]:
@@ -69,12 +64,13 @@ def _summary(
         "family": settings.model.family,
         "tokens": tokens,
         "parameters": counted,
-        "flops": {"forward_per_token": forward, "training_total": training_flops(forward, tokens)},
+        "flops": operations,
         "memory_bytes": memory,
         "course_memory_bytes": by_the_course(settings, vocab_size),
         "decoding": decoding(settings),
         "time": {"tokens_per_second": speed, "seconds": tokens / speed if speed else None},
-        "calibration": measured | ({"matmul_utilisation": training_flops(forward, 1) * speed / peak} if speed and peak else {}),
+        "calibration": measured
+        | ({"matmul_utilisation": training_flops(operations["forward_per_token"], 1) * speed / peak} if speed and peak else {}),
     }
 
 

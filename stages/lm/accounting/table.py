@@ -8,7 +8,7 @@ def table(estimate: Mapping[str, Any]) -> str:
     """Parameters, operations and memory by component, then the totals of the run."""
     blocks = [
         _block("parameters", estimate["parameters"], lambda value: f"{value:,}"),
-        _block("forward FLOPs per token", estimate["flops"]["forward_per_token"], lambda value: f"{value:,}"),
+        _operations(estimate["flops"]),
         _block("memory in training", estimate["memory_bytes"], lambda value: f"{value / 1e6:,.1f} MB"),
     ]
     seconds, speed = estimate["time"]["seconds"], estimate["time"]["tokens_per_second"]
@@ -19,6 +19,18 @@ def table(estimate: Mapping[str, Any]) -> str:
     by_hand = estimate.get("course_memory_bytes", {}).get("total")
     course = f"\nmemory by the course's formula, all in float32 and kept: {by_hand / 1e6:,.1f} MB" if by_hand else ""
     return "\n\n".join([*blocks, f"training: {total}, {promised}{kept}{course}"])
+
+
+def _operations(flops: Mapping[str, Any]) -> str:
+    """By component: the products of both passes, and what else a forward pass computes; then the optimizer's step."""
+    columns = [flops[f"{name}_per_token"] for name in ("forward", "backward", "elementwise")]
+    names = dict.fromkeys(name for column in columns for name in column if name != "total")
+    lines = [f"{'FLOPs per token':<26}{'forward':>18}{'backward':>18}{'elementwise':>18}"]
+    for name in (*names, "total"):
+        lines.append(f"  {name.replace('_', ' '):<24}" + "".join(f"{column.get(name, 0):>18,}" for column in columns))
+    again, update = flops["recomputed_per_token"]["total"], flops["update_per_step"]["total"]
+    recomputed = f"; {again:,} per token for what is computed again" if again else ""
+    return "\n".join([*lines, f"  {update:,} in each update{recomputed}"])
 
 
 def duration(seconds: float) -> str:

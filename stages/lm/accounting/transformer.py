@@ -23,7 +23,7 @@ def block_parameters(settings: StackSettings) -> dict[str, int]:
         "positions": settings.context_length * d if settings.position == "learned" else 0,
         "attention": layers * _attention_parameters(settings),
         "feed_forward": layers * _feed_forward_parameters(settings),
-        "norms": _number_of_norms(settings) * d * (2 if settings.norm == "layer" else 1),
+        "norms": number_of_norms(settings) * d * (2 if settings.norm == "layer" else 1),
     }
 
 
@@ -106,6 +106,6 @@ def cache_bytes(settings: TransformerSettings, batch: int, length: int, number: 
     return batch * settings.key_value_heads * total
 
 
-def _number_of_norms(settings: StackSettings) -> int:
+def number_of_norms(settings: StackSettings) -> int:
     """Two in each block, and a last one where the blocks leave the residual stream without one."""
     return {"pre": 2 * settings.layers + 1, "post": 2 * settings.layers, "none": 0}[settings.norm_position]

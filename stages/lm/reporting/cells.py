@@ -58,11 +58,6 @@ def percent(number: float) -> str:
     return f"{number:.1f}{SPACE}%"
 
 
-def ratio(measured: float, estimated: float) -> str:
-    """How often the estimate goes into the measurement: ×1.04."""
-    return f"×{measured / estimated:.2f}" if estimated else MISSING
-
-
 def table_text(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Rows of the same columns as a table for a terminal."""
     lines = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from stages.lm.accounting.reconcile import errors
 from stages.lm.evaluation.bootstrap import Interval
 from stages.lm.evaluation.scores import difference
 from stages.lm.evaluation.settings import EvaluationSettings
 from stages.lm.reporting.cells import MISSING, SPACE, count, percent
+from stages.lm.reporting.estimates import reconciled
 from stages.lm.reporting.experiments import Experiment
 
 COLUMNS = (
@@ -126,12 +128,13 @@ def as_csv(groups: Iterable[Group]) -> str:
 
 
 def as_json(groups: Iterable[Group]) -> list[dict[str, Any]]:
-    """The same with the ids of the artifacts behind each row, and the floor."""
+    """The same with the ids of the artifacts behind each row, the floor, and how far the estimate was off."""
     return [
         row.record()
         | {
             "source_bits_per_byte": group.floor,
             "source_entropy_bits_per_byte": group.entropy,
+            "estimate_error_percent": errors(reconciled(row.experiment)),
             "artifacts": {stage: part.id for stage, part in row.experiment.parts.items()},
         }
         for group in groups

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from stages.lm.reporting.cells import MISSING, Cell, count, duration, operations, ratio, size
+from stages.lm.accounting.reconcile import Row, reconcile
+from stages.lm.reporting.cells import MISSING, SPACE, Cell, count, duration, operations, size
 from stages.lm.reporting.experiments import Experiment
+
+SHOWN: dict[str, Callable[[float], str]] = {"": count, "FLOP": operations, "bytes": size, "seconds": duration, "tokens/s": count}
+"""How a number of each unit is written."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class Line:
     quantity: str
     estimated: Cell
     measured: Cell
-    ratio: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -40,41 +45,39 @@ def estimates(experiments: Iterable[Experiment]) -> list[Estimate]:
     return [_estimate(experiment) for experiment in experiments if "estimate" in experiment.parts]
 
 
-def _estimate(experiment: Experiment) -> Estimate:
-    def line(quantity: str, keys: tuple[str, ...], file: str, key: str, shown: Callable[[float], str]) -> Line:
-        estimated = experiment.value("estimate", "stats.json", *keys)
-        measured = experiment.value("train", file, key)
-        return Line(
-            quantity,
-            experiment.cell("estimate", None if estimated is None else shown(estimated)),
-            experiment.cell("train", None if measured is None else shown(measured)),
-            ratio(measured, estimated) if measured and estimated else MISSING,
-        )
+def reconciled(experiment: Experiment) -> list[Row]:
+    """Every quantity of an experiment's estimate beside its measurement; nothing without an estimate."""
+    estimate = experiment.value("estimate", "stats.json")
+    if estimate is None:
+        return []
+    trained, timing = (experiment.value("train", file) for file in ("stats.json", "timing.json"))
+    return reconcile(estimate, trained, timing, experiment.value("decode", "timing.json"))
 
-    lines = [
-        line("parameters", ("parameters", "total"), "stats.json", "parameters", count),
-        line("peak memory", ("memory_bytes", "total"), "timing.json", "training_memory_bytes", size),
-        line("training time", ("time", "seconds"), "timing.json", "seconds", duration),
-        line("tokens a second", ("time", "tokens_per_second"), "timing.json", "tokens_per_second", count),
-        _operations(experiment),
-    ]
+
+def as_json(experiments: Iterable[Experiment]) -> dict[str, list[dict[str, Any]]]:
+    """The same of all experiments, as plain values."""
+    return {one.name: [row.record() for row in reconciled(one)] for one in experiments if "estimate" in one.parts}
+
+
+def _estimate(experiment: Experiment) -> Estimate:
+    lines = [_line(experiment, row) for row in reconciled(experiment) if row.predicted is not None or row.measured is not None]
     breakdowns = {
         "parameters": _shares(experiment, ("parameters",), count),
         "forward pass, a token": _shares(experiment, ("flops", "forward_per_token"), operations),
+        "elementwise work of it": _shares(experiment, ("flops", "elementwise_per_token"), operations),
+        "update": _shares(experiment, ("flops", "update_per_step"), operations),
         "memory": _shares(experiment, ("memory_bytes",), size),
     }
     return Estimate(experiment.name, lines, {title: shares for title, shares in breakdowns.items() if shares})
 
 
-def _operations(experiment: Experiment) -> Line:
-    """The operations of the whole training, and at how many a second it ran; the two have no ratio."""
-    total = experiment.value("estimate", "stats.json", "flops", "training_total")
-    seconds = experiment.value("train", "timing.json", "seconds")
+def _line(experiment: Experiment, row: Row) -> Line:
+    shown, measured_by = SHOWN[row.unit], "decode" if "decoding" in row.quantity else "train"
     return Line(
-        "operations",
-        experiment.cell("estimate", operations(total) if total else None),
-        experiment.cell("train", f"{operations(total / seconds)}/s" if total and seconds else None),
-        MISSING,
+        row.quantity,
+        experiment.cell("estimate", None if row.predicted is None else shown(row.predicted)),
+        experiment.cell(measured_by, None if row.measured is None else shown(row.measured)),
+        MISSING if row.error is None else f"{row.error:+.1f}{SPACE}%",
     )
 
 

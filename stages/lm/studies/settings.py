@@ -84,7 +84,31 @@ class TokenizerStudy(Settings):
         return self
 
 
-Study = Annotated[GradientStudy | ComplexityStudy | TokenizerStudy, Field(discriminator="kind")]
+class AccountingStudy(Settings):
+    """What known models take by their shapes: parameters, operations, memory, days. Nothing is measured or trained."""
+
+    kind: Literal["accounting"]
+    memory_gb: PositiveFloat = 80.0
+    """Memory of the device that GPT-2 XL is trained on, in 10^9 bytes."""
+    peak_tflops: PositiveFloat = 19.5
+    """Its peak in 10^12 operations a second; an A100 has this in float32."""
+    utilisation: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The share of the peak that training reaches."""
+    steps: PositiveInt = 400_000
+    """Steps of that training."""
+    batch_size: PositiveInt = 1024
+    """Sequences of 1024 tokens in each step."""
+
+
+Study = Annotated[GradientStudy | ComplexityStudy | TokenizerStudy | AccountingStudy, Field(discriminator="kind")]
+
+NEEDS: dict[str, set[str]] = {
+    "gradients": {"models", "tokens"},
+    "complexity": {"models", "tokens"},
+    "tokenizers": {"tokenizers", "corpora"},
+    "accounting": set(),
+}
+"""The keys beside `study` that a study of each kind has."""
 
 
 class StudySettings(Settings):
@@ -102,14 +126,17 @@ class StudySettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        given = {"models", "tokens"} if self.study.kind != "tokenizers" else {"tokenizers", "corpora"}
+        given = NEEDS[self.study.kind]
         for key in ("models", "tokens", "tokenizers", "corpora"):
             if bool(getattr(self, key)) != (key in given):
                 raise ValueError(f"{key}: a study of {self.study.kind} {'needs' if key in given else 'has no'} {key}")
         return self
 
     def resolved(self) -> dict[str, Any]:
-        own: dict[str, Any] = {"study": self.study.resolved()}
-        if self.models:
-            return own | {"models": {name: model.resolved() for name, model in self.models.items()}, "tokens": self.tokens}
-        return own | {"tokenizers": dict(self.tokenizers), "corpora": dict(self.corpora)}
+        given = {
+            "models": {name: model.resolved() for name, model in self.models.items()},
+            "tokens": self.tokens,
+            "tokenizers": dict(self.tokenizers),
+            "corpora": dict(self.corpora),
+        }
+        return {"study": self.study.resolved()} | {key: value for key, value in given.items() if key in NEEDS[self.study.kind]}

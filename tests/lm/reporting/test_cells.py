@@ -2,7 +2,7 @@
 
 import pytest
 
-from stages.lm.reporting.cells import Cell, count, duration, operations, percent, ratio, size
+from stages.lm.reporting.cells import Cell, count, duration, operations, percent, size
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,6 @@ from stages.lm.reporting.cells import Cell, count, duration, operations, percent
         (duration(3599.7), "1 h 00 min"),
         (duration(3900), "1 h 05 min"),
         (percent(4.849), "4.8 %"),
-        (ratio(3.0, 2.0), "×1.50"),
-        (ratio(3.0, 0.0), "–"),
     ],
 )
 def test_numbers_have_the_digits_that_matter(shown: str, expected: str) -> None:

@@ -103,10 +103,11 @@ def test_the_headline_names_the_best_and_its_distance(workshop: Workshop) -> Non
 
 def test_estimates_stand_beside_measurements(workshop: Workshop) -> None:
     text = " ".join(Page(page(workshop, workshop.standard())).text.split())
-    assert "parameters 912,384 912,384 ×1.00" in text
-    assert "training time 50 s 1 min 00 s ×1.20" in text
-    assert "peak memory 768 MiB 768 MiB ×1.00" in text
-    assert "operations 460 GFLOP 7.67 GFLOP/s" in text
+    assert "parameters 912,384 912,384 +0.0 %" in text
+    assert "training time 50 s 1 min 00 s -16.7 %" in text
+    assert "tokens a second 2,048 1,707 +20.0 %" in text
+    assert "peak memory 768 MiB 768 MiB +0.0 %" in text
+    assert "operations 460 GFLOP 461 GFLOP -0.2 %" in text
     assert "optimizer512 MiB66.7 %" in text
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stages.lm import artifacts
+from stages.lm.accounting import course
 from stages.lm.artifacts import Artifact
 from stages.lm.errors import UserError
 from stages.lm.reporting.experiments import resolve_studies
@@ -13,6 +14,7 @@ from stages.lm.reporting.settings import ReportSettings
 from stages.lm.reporting.studies.page import studies
 from stages.lm.reporting.svg import colour
 from stages.lm.studies.power_law import fit_power_law
+from stages.lm.studies.settings import AccountingStudy
 
 LENGTHS = [16, 32, 64, 128]
 
@@ -74,6 +76,18 @@ def test_exponents_are_shown_beside_those_of_the_formula(tmp_path: Path) -> None
     assert view.keys == {"gpt": 3}
     assert "--series-3" in view.figures["lengths"]
     assert "gpt training time grows with exponent 1.50" in view.figures["lengths"]
+
+
+def test_the_courses_questions_are_answered_with_plots(tmp_path: Path) -> None:
+    study = {"kind": "accounting", "study": AccountingStudy(kind="accounting").resolved(), "answers": course.answers()}
+    (view,) = studies({"costs": artifact(tmp_path, study)}, {}, {}, tmp_path)
+    published = [row["projections, published"].text for row in view.tables["opt"]]
+    assert published == ["35%", "32%", "29%", "24%", "22%", "20%", "18%", "17%"]
+    assert [row["projections"].text for row in view.tables["opt"]][::7] == ["25.5 %", "32.3 %"]
+    assert view.tables["budget"][0]["memory, batch of B"].artifact == "study/accounting"
+    assert "as counted right 175B: projections 32 %, feed-forward 65 %, scores 3 %" in view.figures["opt"]
+    assert "16,384: projections 11 %, feed-forward 32 %, scores 55 %" in view.figures["context"]
+    assert "H100 needs 295" in view.figures["decoding"]
 
 
 def test_a_study_that_was_not_given_is_refused(tmp_path: Path) -> None:
