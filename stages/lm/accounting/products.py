@@ -1,0 +1,105 @@
+"""How fast a machine multiplies matrices: measured on a grid of shapes, interpolated between them.
+
+The rate changes slowly with the shape: thin matrices and small ones are far below the peak. So a grid whose sizes grow by factors
+of four, interpolated in the logarithms, says the rate of every shape in between; beyond the grid the rate stays.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stages.lm.accounting.operations import Product
+from stages.lm.settings import Settings
+
+LAYOUTS = ("nt", "nn", "tn")
+"""Those of a linear layer: its output, the gradient of its input, that of its weights."""
+ALONE = [[1], [1, 4, 16, 128, 1024], [16, 64, 256, 1024], [16, 64, 256, 1024]]
+BATCHED = [[8, 64], [1, 16, 128, 512], [16, 64, 256], [16, 64, 256]]
+"""Numbers of matrices, their rows, inner sizes and columns."""
+
+
+MATRICES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Grid(Settings):
+    """Operations per second at every point of a grid."""
+
+    axes: list[list[int]]
+    rates: list[float]
+    """Of all points, the last axis changing fastest."""
+
+    def rate(self, point: Sequence[int]) -> float:
+        """Interpolated in the logarithms, axis after axis."""
+        values: NDArray[np.float64] = np.log(self.rates).reshape([len(axis) for axis in self.axes])
+        for axis, size in zip(self.axes, point, strict=True):
+            at = float(np.interp(np.log(size), np.log(axis), np.arange(len(axis))))  # its place between the points, clipped
+            low, share = int(at), at - int(at)
+            values = (1 - share) * values[low] + share * values[min(low + 1, len(axis) - 1)]
+        return float(np.exp(values))
+
+
+def grids(device: torch.device, dtypes: Sequence[torch.dtype]) -> dict[str, Grid]:
+    """Measure the products of all layouts, of one pair of matrices and of many."""
+    return {
+        _name(str(dtype).removeprefix("torch."), layout, axes is BATCHED): _measure(device, dtype, layout, axes)
+        for dtype, layout, axes in itertools.product(dtypes, LAYOUTS, (ALONE, BATCHED))
+    }
+
+
+def streams(device: torch.device) -> Grid:
+    """Bytes per second that a vector's products with many matrices in turn read, by the bytes of all these matrices."""
+    size = 512 * 1024 * 4
+    vector, matrices = torch.randn(1, 512, device=device), [torch.randn(512, 1024, device=device) for _ in range(MATRICES[-1])]
+
+    def read(count: int) -> None:
+        for matrix in matrices[:count]:
+            torch.mm(vector, matrix)
+
+    rates = [count * size / repeated(partial(read, count), device, 5e-3) for count in MATRICES]
+    return Grid(axes=[[count * size for count in MATRICES]], rates=rates)
+
+
+def seconds(product: Product, measured: dict[str, Grid]) -> float:
+    """What a product takes."""
+    layout = product.layout if product.layout in LAYOUTS else "nt"
+    shape = (product.batch, product.rows, product.inner, product.columns)
+    return product.flops / measured[_name(product.dtype, layout, product.batch > 1)].rate(shape)
+
+
+def _name(dtype: str, layout: str, batched: bool) -> str:
+    return f"{dtype} {layout}{' batched' if batched else ''}"
+
+
+def _measure(device: torch.device, dtype: torch.dtype, layout: str, axes: list[list[int]]) -> Grid:
+    rates = []
+    for batch, rows, inner, columns in itertools.product(*axes):
+        left = _matrix(layout[0], batch, rows, inner, dtype, device)
+        right = _matrix(layout[1], batch, inner, columns, dtype, device)
+        rates.append(2 * batch * rows * inner * columns / repeated(partial(torch.matmul, left, right), device))
+    return Grid(axes=axes, rates=rates)
+
+
+def _matrix(layout: str, batch: int, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    shape = (rows, columns) if layout == "n" else (columns, rows)
+    matrix = torch.randn(shape if batch == 1 else (batch, *shape), device=device).to(dtype)
+    return matrix if layout == "n" else matrix.mT
+
+
+def repeated(work: Callable[[], object], device: torch.device, enough: float = 1e-3, rounds: int = 3) -> float:
+    """Seconds of one call: the median of some rounds of as many calls as fill `enough` seconds."""
+    calls = max(1, min(30, int(enough / _round(work, 1, device))))
+    return float(np.median([_round(work, calls, device) for _ in range(rounds)]))
+
+
+def _round(work: Callable[[], object], calls: int, device: torch.device) -> float:
+    began = time.perf_counter()
+    for _ in range(calls):
+        work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - began) / calls
