@@ -2,22 +2,22 @@
 
 python -m stages.estimate --config FILE --tokens DIR --out DIR
 
-The settings are those of the train stage.
+The settings are those of the train stage, and `machine`, which may name another device than this machine.
 """
 
 from stages.lm import artifacts, script
 from stages.lm.accounting.estimate import estimate
+from stages.lm.accounting.settings import EstimateSettings
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
 from stages.lm.settings import parse
 from stages.lm.tokens import open_split
 from stages.lm.training.data import check_kind
-from stages.lm.training.settings import TrainSettings
 
 
 def main() -> None:
     args = script.arguments("estimate", __doc__, inputs=("tokens",))
-    settings = parse(TrainSettings, args.settings, args.config)
+    settings = parse(EstimateSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
     train = open_split(tokens.path, "train")
     check_kind(settings.model.family, settings.model.task, train)

@@ -9,10 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from stages.lm.accounting import bert, vectors
 from stages.lm.models import registry
+from stages.lm.models.bert.settings import BertSettings
 from stages.lm.models.interface import CountingModel
 from stages.lm.models.recurrent.settings import RecurrentSettings
-from stages.lm.models.settings import NgramSettings, TransformerSettings
+from stages.lm.models.settings import ModelSettings, NgramSettings, TransformerSettings
+from stages.lm.models.vectors.settings import VectorSettings
 from stages.lm.tokens import TokenArray
 from stages.lm.training import machine
 from stages.lm.training.batches import Batch
@@ -29,20 +32,24 @@ def physical_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def calibrate_steps(
-    settings: TransformerSettings | RecurrentSettings, training: TrainingSettings, vocab_size: int
-) -> dict[str, Any]:
-    """Train a few steps on random tokens: the median seconds of a step, tokens per second, and the matrix-product peak."""
+def random_batch(settings: ModelSettings, training: TrainingSettings, vocab_size: int) -> Batch:
+    """Random tokens in the shape of the run's own batches, for models of single texts."""
+    if isinstance(settings, BertSettings):
+        return bert.random_batch(settings, training, vocab_size)
+    if isinstance(settings, VectorSettings):
+        return vectors.random_batch(settings, training, vocab_size)
+    assert isinstance(settings, TransformerSettings | RecurrentSettings)
     ids = torch.randint(vocab_size, (training.batch_size, settings.context_length + 1))
-    batch = Batch((ids,), training.batch_size * settings.context_length, fresh=settings.learns_from == "streams")
-    width = settings.gates * settings.d_model if isinstance(settings, RecurrentSettings) else settings.feed_forward_width
-    return calibrate_batch(settings, training, vocab_size, batch, (settings.d_model, width))
+    return Batch((ids,), training.batch_size * settings.context_length, fresh=settings.learns_from == "streams")
 
 
 def calibrate_batch(
     settings: Any, training: TrainingSettings, vocab_size: int, batch: Batch, largest: tuple[int, int]
 ) -> dict[str, Any]:
-    """Train a few steps on one batch; `largest` is the shape of the model's largest matrix."""
+    """Train a few steps on one batch: the median seconds of a step, tokens per second, and the matrix-product peak.
+
+    largest: the shape of the model's largest matrix.
+    """
     device = machine.prepare(training)
     model = cast(nn.Module, registry.build(settings, vocab_size, training.seed))
     learner = Learner(model, training, device)

@@ -5,35 +5,40 @@ from typing import Any, cast
 
 from torch import nn
 
-from stages.lm.accounting import bert, calibration, transformer, translation, vectors
+from stages.lm.accounting import calibration, transformer, translation, vectors
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.parameters import parameters
+from stages.lm.accounting.settings import EstimateSettings
+from stages.lm.accounting.speed import predict, predict_writing, price
 from stages.lm.models import registry
 from stages.lm.models.bert.settings import BertSettings
 from stages.lm.models.recurrent.settings import RecurrentSettings
 from stages.lm.models.seq2seq.settings import TranslatorSettings
-from stages.lm.models.settings import NgramSettings, TransformerSettings
+from stages.lm.models.settings import ModelSettings, NgramSettings, TransformerSettings
 from stages.lm.models.vectors.settings import VectorSettings
 from stages.lm.tokens import PairArray, TokenArray
+from stages.lm.training.batches import Batch
 from stages.lm.training.settings import TrainSettings
 
 log = logging.getLogger("stagecraft")
 
 
-def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray | PairArray) -> dict[str, Any]:
+def estimate(settings: EstimateSettings, vocab_size: int, train: TokenArray | PairArray) -> dict[str, Any]:
     """Parameters, FLOPs, memory by component, and the time that a short calibration promises."""
     if isinstance(train, PairArray):
         return _translator(settings, vocab_size, train)
-    counting = isinstance(settings.model, NgramSettings)
+    model, training, counting = settings.model, settings.training, isinstance(settings.model, NgramSettings)
     counted = parameters(settings.model, vocab_size, len(train.ids))
     tokens = len(train.ids) if counting else settings.training.steps * tokens_per_step(settings)
     forward = forward_flops_per_token(settings.model, vocab_size)
     memory = training_memory(settings.model, settings.training, counted["total"], vocab_size, len(train.ids))
-    return _summary(settings, tokens, counted, forward, memory, calibrate(settings, vocab_size, train, memory["total"]))
+    batch = None if counting else calibration.random_batch(model, training, vocab_size)
+    measured = calibrate(settings, vocab_size, train, memory["total"], batch)
+    return _summary(settings, vocab_size, tokens, counted, forward, memory, batch, measured)
 
 
-def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> dict[str, Any]:
+def _translator(settings: EstimateSettings, vocab_size: int, train: PairArray) -> dict[str, Any]:
     """The same for a model that translates; its tokens are those of the target, which it predicts."""
     model, training = cast(TranslatorSettings, settings.model), settings.training
     lengths = translation.Lengths.of(train)
@@ -41,9 +46,12 @@ def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> d
     memory = translation.training_memory(built, lengths, training, vocab_size)
     forward = translation.forward_flops_per_token(model, vocab_size, lengths)
     batch = lengths.batch(training.batch_size, vocab_size)
-    measured = calibration.calibrate_batch(model, training, vocab_size, batch, translation.largest_matrix(model))
+    largest = translation.largest_matrix(model)
+    here = settings.machine.device == "here"
+    measured = calibration.calibrate_batch(model, training, vocab_size, batch, largest) if here else {}
     tokens = round(training.steps * training.batch_size * lengths.target)
-    return _summary(settings, tokens, parameters(model, vocab_size, 0), _with_total(forward), _with_total(memory), measured)
+    counted = parameters(model, vocab_size, 0)
+    return _summary(settings, vocab_size, tokens, counted, _with_total(forward), _with_total(memory), batch, measured)
 
 
 def _with_total(parts: dict[str, int]) -> dict[str, int]:
@@ -51,14 +59,19 @@ def _with_total(parts: dict[str, int]) -> dict[str, int]:
 
 
 def _summary(
-    settings: TrainSettings,
+    settings: EstimateSettings,
+    vocab_size: int,
     tokens: int,
     counted: dict[str, int],
     forward: dict[str, int],
     memory: dict[str, int],
+    batch: Batch | None,
     measured: dict[str, Any],
 ) -> dict[str, Any]:
-    speed = measured.get("tokens_per_second")
+    """Steps of the run itself say more of its time than the profile of the machine, where both are known."""
+    predicted = predict(settings, vocab_size, batch, training_flops(forward, batch.tokens)) if batch else {}
+    speed = measured.get("tokens_per_second") or predicted.get("tokens_per_second")
+    seconds = tokens / speed if speed else None
     peak = measured.get("matmul_flops_per_second")
     return {
         "family": settings.model.family,
@@ -66,13 +79,14 @@ def _summary(
         "parameters": counted,
         "flops": {"forward_per_token": forward, "training_total": training_flops(forward, tokens)},
         "memory_bytes": memory,
-        "decoding": decoding(settings),
-        "time": {"tokens_per_second": speed, "seconds": tokens / speed if speed else None},
+        "decoding": decoding(settings) | {"tokens_per_second": predict_writing(settings, vocab_size)},
+        "time": {"tokens_per_second": speed, "seconds": seconds} | (price(seconds, settings.machine) if seconds else {}),
+        "predicted": predicted,
         "calibration": measured | ({"matmul_utilisation": training_flops(forward, 1) * speed / peak} if speed and peak else {}),
     }
 
 
-def decoding(settings: TrainSettings) -> dict[str, int]:
+def decoding(settings: TrainSettings) -> dict[str, Any]:
     """Bytes that one text as long as the context takes beside the weights; nothing where families keep next to nothing."""
     model = settings.model
     return {"cache_bytes": transformer.cache_bytes(model, 1, model.context_length)} if model.family == "transformer" else {}
@@ -88,8 +102,10 @@ def tokens_per_step(settings: TrainSettings) -> int:
     return settings.training.batch_size * settings.model.context_length
 
 
-def calibrate(settings: TrainSettings, vocab_size: int, train: TokenArray, memory: int) -> dict[str, Any]:
-    """What a few steps take here; nothing where the run would not fit into this machine's memory."""
+def calibrate(settings: EstimateSettings, vocab_size: int, train: TokenArray, memory: int, batch: Batch | None) -> dict[str, Any]:
+    """What a few steps take here; nothing for another machine, or where the run would not fit into this one's memory."""
+    if settings.machine.device != "here":
+        return {}
     if isinstance(settings.model, NgramSettings):
         return calibration.calibrate_counting(settings.model, vocab_size, train)
     if memory > calibration.physical_memory():
@@ -97,13 +113,15 @@ def calibrate(settings: TrainSettings, vocab_size: int, train: TokenArray, memor
             "no calibration: the run needs %.1f GB, and this machine has %.1f", memory / 1e9, calibration.physical_memory() / 1e9
         )
         return {}
-    model, training = settings.model, settings.training
-    if isinstance(model, BertSettings):
-        batch, largest = bert.random_batch(model, training, vocab_size), (model.d_model, model.feed_forward_width)
-        return calibration.calibrate_batch(model, training, vocab_size, batch, largest)
+    assert batch is not None
+    return calibration.calibrate_batch(settings.model, settings.training, vocab_size, batch, largest_matrix(settings.model))
+
+
+def largest_matrix(model: ModelSettings) -> tuple[int, int]:
+    """The shape of the largest matrix inside a model of single texts."""
+    if isinstance(model, RecurrentSettings):
+        return model.d_model, model.gates * model.d_model
     if isinstance(model, VectorSettings):
-        batch, largest = vectors.random_batch(model, training, vocab_size), (model.d_model, 1 + model.negatives)
-        return calibration.calibrate_batch(model, training, vocab_size, batch, largest)
-    return calibration.calibrate_steps(
-        cast(TransformerSettings | RecurrentSettings, settings.model), settings.training, vocab_size
-    )
+        return model.d_model, 1 + model.negatives
+    assert isinstance(model, TransformerSettings | BertSettings)
+    return model.d_model, model.feed_forward_width

@@ -63,8 +63,9 @@ class Profile(Settings):
         cost = self.costs.get(operation.kind) or self.costs[ANY]
         return {part_of(operation): self.whole * cost.seconds(operation, self.alone(operation, together)), "calls": self.call}
 
-    def peak(self, dtype: str) -> float:
+    def peak(self, precision: str) -> float:
         """Operations per second of the fastest product measured."""
+        dtype = {"fp32": "float32", "bf16": "bfloat16"}[precision]
         return max(rate for name, grid in self.products.items() if name.startswith(dtype) for rate in grid.rates)
 
     def fitted(self, examples: Iterable[Watched]) -> "Profile":

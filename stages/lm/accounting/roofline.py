@@ -19,6 +19,9 @@ class Machine(Protocol):
     def seconds(self, operation: Operation, together: int) -> dict[str, float]:
         """Of one call, by the part of `PARTS` that it belongs to; the matrix products of all calls move `together` bytes."""
 
+    def peak(self, precision: str) -> float:
+        """Operations per second of matrix products in a precision of the training settings, at their best."""
+
 
 class Sheet:
     """A device of which a stated share is reached, of its rates and of its bandwidth."""
@@ -28,6 +31,9 @@ class Sheet:
 
     def __init__(self, device: Device, attainable: float) -> None:
         self.device, self.attainable = device, attainable
+
+    def peak(self, precision: str) -> float:
+        return self.device.peak(precision)
 
     def seconds(self, operation: Operation, together: int) -> dict[str, float]:  # noqa: ARG002, all of it comes from memory
         wide = "float32" in operation.kind

@@ -7,8 +7,6 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from stages.lm.settings import Settings
 from stages.lm.training.settings import TrainSettings
 
-Attainable = float
-
 
 class MachineSettings(Settings):
     """The machine that will train, and what it costs. It changes what is promised, never a result."""
