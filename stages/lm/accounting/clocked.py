@@ -1,10 +1,10 @@
 """Real training steps and real texts of small models, with a clock at every operation: what a profile is fitted to."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -20,7 +20,7 @@ from stages.lm.training.batches import Batch
 from stages.lm.training.learner import Learner
 from stages.lm.training.settings import TrainingSettings
 
-ROUNDS = 3
+ROUNDS = 4
 
 
 class Watched(NamedTuple):
@@ -29,6 +29,8 @@ class Watched(NamedTuple):
     calls: list[Timed]
     seconds: float
     """Of the work without clocks."""
+    passes: int = 1
+    """How often it goes through the model: once for each token of a text."""
 
 
 class Clock(Watching):  # type: ignore[no-untyped-call]
@@ -70,6 +72,7 @@ def _gru(d_model: int, context_length: int) -> GruSettings:
 
 TRAINED: list[tuple[Any, int, int, str]] = [
     (_transformer(2, 4, 128, 128), 1024, 8, "adamw"),
+    (_transformer(1, 4, 224, 128), 1024, 16, "adamw"),
     (_transformer(2, 6, 384, 256), 4096, 8, "adamw"),
     (_transformer(1, 4, 128, 1024), 1024, 2, "adamw"),
     (_transformer(1, 8, 384, 640), 1024, 2, "adamw"),
@@ -97,42 +100,51 @@ WRITTEN: list[tuple[Any, int, int]] = [
 PROMPT, TOKENS = 32, 8
 
 
-def trained(settings: TrainingSettings, device: torch.device) -> Iterator[Watched]:
+Work = tuple[Callable[[], object], Callable[[], object]]
+"""The same work twice: as it is done, and so that a clock sees its operations."""
+
+
+def trained(settings: TrainingSettings, device: torch.device) -> list[Watched]:
     """Steps of the small models, with the arithmetic of these settings."""
+    works: list[Work] = []
     for model, vocab_size, batch_size, optimizer in TRAINED:
-        plain = {"batch_size": batch_size, "micro_batch_size": None, "optimizer": optimizer, "compile": False}
-        training = settings.model_copy(update=plain | {"activation_checkpointing": False})
+        plain = {"batch_size": batch_size, "micro_batch_size": None, "optimizer": optimizer, "clip_norm": 1e9}
+        training = settings.model_copy(update=plain | {"activation_checkpointing": False, "compile": False})
         learner = Learner(cast(nn.Module, registry.build(model, vocab_size, 0)), training, device)
         ids = torch.randint(vocab_size, (batch_size, model.context_length + 1))
         batch = Batch((ids,), batch_size * model.context_length, fresh=model.learns_from == "streams")
         learner.step(batch, 1e-3)  # makes the optimizer's state
-        work = lambda learner=learner, batch=batch: learner.step(batch, 1e-3)  # noqa: E731
-        yield watched(work, work, device)
+        step = partial(learner.step, batch, 1e-3)
+        works.append((step, step))
+    return watched(works, device)
 
 
-def written(device: torch.device) -> Iterator[Watched]:
+def written(device: torch.device) -> list[Watched]:
     """Texts of the small models."""
+    works: list[Work] = []
     for settings, vocab_size, texts in WRITTEN:
         model: Any = registry.build(settings, vocab_size, 0)
-        model.to(device).eval()
-        plain, seen = (
-            lambda model=model, texts=texts, seen=seen: write(model, texts, PROMPT, TOKENS, DecodingSettings(), seen=seen)
-            for seen in (False, True)
-        )
-        yield watched(plain, seen, device)
+        text = partial(write, model.to(device).eval(), texts, PROMPT, TOKENS, DecodingSettings())
+        works.append((text, partial(text, seen=True)))
+    return watched(works, device, TOKENS)
 
 
-def watched(plain: Callable[[], object], seen: Callable[[], object], device: torch.device) -> Watched:
-    """The medians of some rounds, by turns without clocks and with them; the first call does not count."""
-    plain()
-    rounds, seconds = [], []
+def watched(works: list[Work], device: torch.device, passes: int = 1) -> list[Watched]:
+    """Each work and each of its calls in the fastest of some rounds over all works: others may use the machine meanwhile."""
+    calls: list[list[list[Timed]]] = [[] for _ in works]
+    seconds: list[list[float]] = [[] for _ in works]
+    for plain, _ in works:
+        plain()  # the first call does not count
     for _ in range(ROUNDS):
-        began = time.perf_counter()
-        plain()
-        wait(device)
-        seconds.append(time.perf_counter() - began)
-        with Clock(device) as clock:
-            seen()
-        rounds.append(clock.calls)
-    calls = [Timed(same[0].operation, float(np.median([call.seconds for call in same]))) for same in zip(*rounds, strict=True)]
-    return Watched(calls, float(np.median(seconds)))
+        for number, (plain, seen) in enumerate(works):
+            began = time.perf_counter()
+            plain()
+            wait(device)
+            seconds[number].append(time.perf_counter() - began)
+            with Clock(device) as clock:
+                seen()
+            calls[number].append(clock.calls)
+    fastest = [
+        [Timed(same[0].operation, min(call.seconds for call in same)) for same in zip(*rounds, strict=True)] for rounds in calls
+    ]
+    return [Watched(found, min(times), passes) for found, times in zip(fastest, seconds, strict=True)]

@@ -1,6 +1,7 @@
 """What one call of each kind of operation takes, fitted to calls that were timed.
 
-    seconds = fixed + near * min(bytes, CACHE) + far * max(0, bytes - CACHE) + work * seconds of its matrix products alone
+    seconds = fixed + near * bytes that fit into a core's cache + middle * those that fit into the shared one + far * the rest
+              + work * seconds of its matrix products alone
 
 The last is known from the rates of matrix products; `work` says how much longer they take inside.
 """
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from stages.lm.accounting.operations import Operation
 from stages.lm.settings import Settings
 
-CACHE = 2**23
-"""Bytes about which a processor's caches stop to help."""
+CACHES = (2**20, 2**23)
+"""Bytes about which a core's own cache and the shared one stop to help."""
+MANY = 4
+"""Different operations of a kind with products from which on a fixed part can be told from the products."""
 
 
 class Cost(Settings):
@@ -24,12 +27,13 @@ class Cost(Settings):
 
     fixed: float
     near: float
+    middle: float
     far: float
     work: float
 
     def seconds(self, operation: Operation, products: float) -> float:
         """Of one call, whose matrix products alone take `products` seconds."""
-        return float(np.dot((self.fixed, self.near, self.far, self.work), _features(operation, products)))
+        return float(np.dot((self.fixed, self.near, self.middle, self.far, self.work), _features(operation, products)))
 
 
 class Timed(NamedTuple):
@@ -43,8 +47,9 @@ def fit(calls: Sequence[tuple[Timed, float]]) -> Cost:
     """The cost of calls of one kind, each with the seconds of its matrix products alone: by these where it has some, else by
     its bytes."""
     features = np.array([_features(call.operation, products) for call, products in calls])
-    used = [0, 3] if calls[0][0].operation.products else [0, 1, 2]
-    coefficients = np.zeros(4)
+    distinct = len({call.operation for call, _ in calls})
+    used = [0, 1, 2, 3] if not calls[0][0].operation.products else [0, 4] if distinct >= MANY else [4]
+    coefficients = np.zeros(5)
     coefficients[used] = least_squares(features[:, used], np.array([call.seconds for call, _ in calls]))
     return Cost(**{name: float(value) for name, value in zip(Cost.model_fields, coefficients, strict=True)})
 
@@ -71,5 +76,6 @@ def least_squares(features: NDArray[np.float64], seconds: NDArray[np.float64], r
     return best
 
 
-def _features(operation: Operation, products: float) -> tuple[float, float, float, float]:
-    return 1.0, float(min(operation.bytes, CACHE)), float(max(0, operation.bytes - CACHE)), products
+def _features(operation: Operation, products: float) -> tuple[float, ...]:
+    own, shared = (min(operation.bytes, cache) for cache in CACHES)
+    return 1.0, float(own), float(shared - own), float(operation.bytes - shared), products

@@ -5,6 +5,7 @@ of four, interpolated in the logarithms, says the rate of every shape in between
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,6 +24,7 @@ BATCHED = [[8, 64], [1, 16, 128, 512], [16, 64, 256], [16, 64, 256]]
 """Numbers of matrices, their rows, inner sizes and columns."""
 
 
+PASSES = 3
 MATRICES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -60,8 +62,11 @@ def streams(device: torch.device) -> Grid:
         for matrix in matrices[:count]:
             torch.mm(vector, matrix)
 
-    rates = [count * size / repeated(partial(read, count), device, 5e-3) for count in MATRICES]
-    return Grid(axes=[[count * size for count in MATRICES]], rates=rates)
+    fastest = quietest([partial(read, count) for count in MATRICES], device, 5e-3)
+    return Grid(
+        axes=[[count * size for count in MATRICES]],
+        rates=[count * size / found for count, found in zip(MATRICES, fastest, strict=True)],
+    )
 
 
 def seconds(product: Product, measured: dict[str, Grid]) -> float:
@@ -76,12 +81,17 @@ def _name(dtype: str, layout: str, batched: bool) -> str:
 
 
 def _measure(device: torch.device, dtype: torch.dtype, layout: str, axes: list[list[int]]) -> Grid:
-    rates = []
-    for batch, rows, inner, columns in itertools.product(*axes):
-        left = _matrix(layout[0], batch, rows, inner, dtype, device)
-        right = _matrix(layout[1], batch, inner, columns, dtype, device)
-        rates.append(2 * batch * rows * inner * columns / repeated(partial(torch.matmul, left, right), device))
-    return Grid(axes=axes, rates=rates)
+    points = list(itertools.product(*axes))
+    works = [
+        partial(
+            torch.matmul,
+            _matrix(layout[0], batch, rows, inner, dtype, device),
+            _matrix(layout[1], batch, inner, columns, dtype, device),
+        )
+        for batch, rows, inner, columns in points
+    ]
+    fastest = quietest(works, device)
+    return Grid(axes=axes, rates=[2 * math.prod(point) / found for point, found in zip(points, fastest, strict=True)])
 
 
 def _matrix(layout: str, batch: int, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -90,13 +100,17 @@ def _matrix(layout: str, batch: int, rows: int, columns: int, dtype: torch.dtype
     return matrix if layout == "n" else matrix.mT
 
 
-def repeated(work: Callable[[], object], device: torch.device, enough: float = 1e-3, rounds: int = 3) -> float:
-    """Seconds of one call: the median of some rounds of as many calls as fill `enough` seconds."""
-    calls = max(1, min(30, int(enough / _round(work, 1, device))))
-    return float(np.median([_round(work, calls, device) for _ in range(rounds)]))
+def quietest(works: Sequence[Callable[[], object]], device: torch.device, enough: float = 1e-3) -> list[float]:
+    """Seconds of one call of each, the least of some passes over all: others who use the machine disturb one pass, not each.
+
+    In a pass each is called as often as fills `enough` seconds; the first calls do not count.
+    """
+    calls = [max(1, min(30, int(enough / _seconds(work, 1, device)))) for work in works]
+    passes = [[_seconds(work, count, device) for work, count in zip(works, calls, strict=True)] for _ in range(PASSES)]
+    return [min(found) for found in zip(*passes, strict=True)]
 
 
-def _round(work: Callable[[], object], calls: int, device: torch.device) -> float:
+def _seconds(work: Callable[[], object], calls: int, device: torch.device) -> float:
     began = time.perf_counter()
     for _ in range(calls):
         work()

@@ -3,7 +3,7 @@
 It is measured once, in some seconds, and kept as a file: it belongs to the machine, not to a config. Matrix products are measured
 on a grid of shapes, and the operations of a few small models are timed one by one while these take real training steps and write
 real texts. What the whole of a step takes beyond the sum of its operations is spread over them: a factor, and so much for each
-call, which is Python's part.
+call.
 """
 
 import fcntl
@@ -50,7 +50,7 @@ class Profile(Settings):
     whole: float = 1.0
     """How much longer a step takes than its operations one by one."""
     call: float = 0.0
-    """And seconds for each call."""
+    """And seconds more for each call, Python's part; or less, since to watch a call takes longer."""
 
     def alone(self, operation: Operation, together: int) -> float:
         """Seconds of the matrix products inside, where those of all operations read and write `together` bytes."""
@@ -61,7 +61,8 @@ class Profile(Settings):
 
     def seconds(self, operation: Operation, together: int) -> dict[str, float]:
         cost = self.costs.get(operation.kind) or self.costs[ANY]
-        return {part_of(operation): self.whole * cost.seconds(operation, self.alone(operation, together)), "calls": self.call}
+        moving = cost.seconds(operation, self.alone(operation, together)) - cost.fixed
+        return {part_of(operation): self.whole * moving, "calls": max(0.0, self.whole * cost.fixed + self.call)}
 
     def peak(self, precision: str) -> float:
         """Operations per second of the fastest product measured."""
@@ -73,18 +74,22 @@ class Profile(Settings):
         examples = list(examples)
         kinds: dict[str, list[tuple[Timed, float]]] = defaultdict(list)
         for example in examples:
-            together = resident((call.operation, 1) for call in example.calls)
+            together = _together(example)
             for call in example.calls:
                 kinds[call.operation.kind].append((call, self.alone(call.operation, together)))
         kinds[ANY] = [call for calls in kinds.values() for call in calls if not call[0].operation.products]
         found = self.model_copy(update={"costs": {kind: costs.fit(calls) for kind, calls in kinds.items()}})
-        sums = [[found._sum(example), float(len(example.calls))] for example in examples]
-        whole, call = costs.least_squares(np.array(sums), np.array([example.seconds for example in examples]))
-        return found.model_copy(update={"whole": float(whole), "call": float(call)})
+        sums = np.array([[found._sum(example), len(example.calls), -len(example.calls)] for example in examples])
+        whole, more, less = costs.least_squares(sums, np.array([example.seconds for example in examples]))
+        return found.model_copy(update={"whole": float(whole), "call": float(more - less)})
 
     def _sum(self, example: Watched) -> float:
-        together = resident((call.operation, 1) for call in example.calls)
+        together = _together(example)
         return sum(sum(self.seconds(call.operation, together).values()) for call in example.calls)
+
+
+def _together(example: Watched) -> int:
+    return resident((call.operation, 1) for call in example.calls) // example.passes
 
 
 def of_training(settings: TrainingSettings, folder: Path = FOLDER) -> Profile:

@@ -31,7 +31,7 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
     if here and (training.compile or (training.device != "cpu" and torch.cuda.is_available())):
         return {}
     try:
-        operations = of_step(settings.model, training, vocab_size, lambda: batch)
+        operations = of_step(settings.model, training, vocab_size, batch)
     except (DataDependentOutputException, DynamicOutputShapeException):  # a step whose shapes depend on its numbers
         return {}
     if here:
