@@ -72,7 +72,7 @@ WRITTEN: list[tuple[dict[str, Any], int]] = [
     (recurrent("lstm", 2, 512, 64), 8000),
     (recurrent("gru", 1, 320, 64), 6000),
 ]
-PROMPT, TOKENS = 16, 64
+PROMPT, TOKENS = 16, 24
 
 
 def steps(profiles: Path) -> tuple[list[str], list[float], list[Callable[[], object]]]:

@@ -20,7 +20,7 @@ from stages.lm.training.batches import Batch
 from stages.lm.training.learner import Learner
 from stages.lm.training.settings import TrainingSettings
 
-ROUNDS = 4
+ROUNDS = 6
 
 
 class Watched(NamedTuple):
@@ -75,7 +75,7 @@ TRAINED: list[tuple[Any, int, int, str]] = [
     (_transformer(1, 4, 224, 128), 1024, 16, "adamw"),
     (_transformer(2, 6, 384, 256), 4096, 8, "adamw"),
     (_transformer(1, 4, 128, 1024), 1024, 2, "adamw"),
-    (_transformer(1, 8, 384, 640), 1024, 2, "adamw"),
+    (_transformer(1, 6, 384, 768), 1024, 2, "adamw"),
     (_transformer(2, 2, 64, 64), 512, 4, "muon"),
     (_transformer(1, 4, 320, 64), 512, 8, "muon"),
     (_lstm(384, 32), 1024, 32, "adamw"),
@@ -91,13 +91,15 @@ WRITTEN: list[tuple[Any, int, int]] = [
     (_transformer(2, 4, 128, 128), 1024, 16),
     (_transformer(2, 8, 512, 256), 8192, 1),
     (_transformer(2, 8, 512, 256), 8192, 16),
+    (_transformer(4, 8, 640, 256), 4096, 1),
     (_lstm(128, 64), 1024, 1),
+    (_lstm(640, 64), 4096, 1),
     (_lstm(384, 64), 8192, 16),
     (_gru(384, 64), 1024, 1),
     (_gru(128, 64), 8192, 16),
 ]
 """Models, their vocabularies, texts at once."""
-PROMPT, TOKENS = 32, 8
+PROMPT, TOKENS = 16, 8
 
 
 Work = tuple[Callable[[], object], Callable[[], object]]

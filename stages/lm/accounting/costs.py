@@ -48,7 +48,7 @@ def fit(calls: Sequence[tuple[Timed, float]]) -> Cost:
     its bytes."""
     features = np.array([_features(call.operation, products) for call, products in calls])
     distinct = len({call.operation for call, _ in calls})
-    used = [0, 1, 2, 3] if not calls[0][0].operation.products else [0, 4] if distinct >= MANY else [4]
+    used = [0, 1, 2, 3] if not calls[0][0].operation.products else [0, 3, 4] if distinct >= MANY else [4]
     coefficients = np.zeros(5)
     coefficients[used] = least_squares(features[:, used], np.array([call.seconds for call, _ in calls]))
     return Cost(**{name: float(value) for name, value in zip(Cost.model_fields, coefficients, strict=True)})

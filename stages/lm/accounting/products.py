@@ -54,13 +54,13 @@ def grids(device: torch.device, dtypes: Sequence[torch.dtype]) -> dict[str, Grid
 
 
 def streams(device: torch.device) -> Grid:
-    """Bytes per second that a vector's products with many matrices in turn read, by the bytes of all these matrices."""
+    """Bytes per second that one token's products with many weights in turn read, by the bytes of all these weights."""
     size = 512 * 1024 * 4
-    vector, matrices = torch.randn(1, 512, device=device), [torch.randn(512, 1024, device=device) for _ in range(MATRICES[-1])]
+    vector, matrices = torch.randn(1, 512, device=device), [torch.randn(1024, 512, device=device) for _ in range(MATRICES[-1])]
 
     def read(count: int) -> None:
         for matrix in matrices[:count]:
-            torch.mm(vector, matrix)
+            torch.mm(vector, matrix.T)
 
     fastest = quietest([partial(read, count) for count in MATRICES], device, 5e-3)
     return Grid(
