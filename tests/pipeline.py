@@ -23,6 +23,14 @@ def tracked() -> list[str]:
     return listed.stdout.splitlines()
 
 
+def _know_this_machine(folder: Path) -> None:
+    """Share one profile of the machine among all copies: to measure it takes longer than most of their runs."""
+    machines = ROOT / "state" / "machines"
+    machines.mkdir(parents=True, exist_ok=True)
+    (folder / "state").mkdir(exist_ok=True)
+    (folder / "state" / "machines").symlink_to(machines)
+
+
 class Project:
     """A copy of the tracked files, as a clone would have them, with the environment of the running tests."""
 
@@ -33,6 +41,7 @@ class Project:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
         (folder / ".venv").symlink_to(sys.prefix)
+        _know_this_machine(folder)
 
     def copy(self, folder: Path, *stages: str) -> "Project":
         """This project in another folder, with its artifacts of these stages alone."""
@@ -40,6 +49,7 @@ class Project:
         shutil.copytree(self.folder, folder, symlinks=True, ignore=own)
         for stage in stages:
             shutil.copytree(self.folder / "results" / stage, folder / "results" / stage)
+        _know_this_machine(folder)
         other = object.__new__(Project)
         other.folder = folder
         return other

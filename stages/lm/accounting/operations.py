@@ -61,14 +61,18 @@ class Operations(Watching):  # type: ignore[no-untyped-call]
 
 
 def of_step(settings: ModelSettings, training: TrainingSettings, vocab_size: int, batch: Batch) -> Counter[Operation]:
-    """The operations of a training step once the optimizer has its state: those of two steps without those of one."""
+    """The operations of a training step once the optimizer has its state: those of two steps without those of one.
+
+    Compiled models are taken as they were written: what a compiler fuses is not known before.
+    """
+    plain = training.model_copy(update={"compile": False})
 
     def like_it() -> Batch:
         return batch._replace(tensors=tuple(torch.empty_like(tensor) for tensor in batch.tensors))
 
     one, two = Operations(), Operations()
     for steps, watch in enumerate((one, two), start=1):
-        rehearse(settings, training, vocab_size, like_it, watch, steps)
+        rehearse(settings, plain, vocab_size, like_it, watch, steps)
     return two.counts - one.counts
 
 

@@ -12,6 +12,7 @@ from stages.lm.accounting.operations import of_step
 from stages.lm.accounting.roofline import Machine, Sheet, breakdown
 from stages.lm.accounting.settings import EstimateSettings, MachineSettings
 from stages.lm.accounting.texts import of_texts
+from stages.lm.errors import UserError
 from stages.lm.inference.settings import DecodingSettings
 from stages.lm.models.settings import ModelSettings
 from stages.lm.training.batches import Batch
@@ -19,6 +20,8 @@ from stages.lm.training.batches import Batch
 PROMPT, TOKENS = 16, 128
 """The texts by which the speed of writing is told: tokens of their prompts, and tokens written."""
 AT_ONCE = (1, 16)
+UNREHEARSED = (DataDependentOutputException, DynamicOutputShapeException, NotImplementedError, UserError)
+"""What ends a rehearsal: shapes that depend on numbers, of which there are none, and kernels that want another device."""
 
 
 def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per_step: int) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
         return {}
     try:
         operations = of_step(settings.model, training, vocab_size, batch)
-    except (DataDependentOutputException, DynamicOutputShapeException):  # a step whose shapes depend on its numbers
+    except UNREHEARSED:
         return {}
     if here:
         machine: Machine = profile.of_training(training)
@@ -50,7 +53,7 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
 
 
 def predict_writing(settings: EstimateSettings, vocab_size: int) -> dict[str, float]:
-    """Tokens per second of a language model, by the number of texts that it writes at once."""
+    """Tokens per second of a language model, by the number of texts that it writes at once; nothing for what no rehearsal sees."""
     model = settings.model
     if model.task != "language model" or model.trained_by != "gradient":
         return {}
@@ -60,7 +63,10 @@ def predict_writing(settings: EstimateSettings, vocab_size: int) -> dict[str, fl
         if here
         else Sheet(DEVICES[settings.machine.device], settings.machine.attainable)
     )
-    return {f"{texts} at once": 1 / _seconds_per_token(model, vocab_size, texts, machine) for texts in AT_ONCE}
+    try:
+        return {f"{texts} at once": 1 / _seconds_per_token(model, vocab_size, texts, machine) for texts in AT_ONCE}
+    except UNREHEARSED:
+        return {}
 
 
 def _seconds_per_token(model: ModelSettings, vocab_size: int, texts: int, machine: Machine) -> float:
