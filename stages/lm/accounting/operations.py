@@ -4,6 +4,7 @@ They are found by watching a rehearsal, so they are those that the real code cal
 matrix products inside it, and the bytes that it reads and writes. Views only make another shape of the same memory and move none.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -65,15 +66,31 @@ def of_step(settings: ModelSettings, training: TrainingSettings, vocab_size: int
 
     Compiled models are taken as they were written: what a compiler fuses is not known before.
     """
-    plain = training.model_copy(update={"compile": False})
+    micro, parts = training.micro_batch, math.ceil(training.batch_size / training.micro_batch)
 
-    def like_it() -> Batch:
-        return batch._replace(tensors=tuple(torch.empty_like(tensor) for tensor in batch.tensors))
+    def of(count: int) -> Counter[Operation]:
+        """Of a step of so many micro-batches."""
+        rows = count * micro
+        tensors = tuple(tensor[:rows] for tensor in batch.tensors)
+        plain = training.model_copy(update={"compile": False, "batch_size": rows, "micro_batch_size": micro})
+        one, two = Operations(), Operations()
+        for steps, watch in enumerate((one, two), start=1):
+            rehearse(
+                settings,
+                plain,
+                vocab_size,
+                lambda: batch._replace(tensors=tuple(torch.empty_like(tensor) for tensor in tensors)),
+                watch,
+                steps,
+            )
+        return two.counts - one.counts
 
-    one, two = Operations(), Operations()
-    for steps, watch in enumerate((one, two), start=1):
-        rehearse(settings, plain, vocab_size, like_it, watch, steps)
-    return two.counts - one.counts
+    first = of(1)
+    if parts == 1:
+        return first
+    more = of(2)
+    more.subtract(first)  # micro-batches are all alike
+    return +Counter({operation: first[operation] + (parts - 1) * count for operation, count in more.items()})
 
 
 def operation(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Operation:

@@ -1,6 +1,6 @@
 """How fast a model will train and write, on this machine by its profile or on another by its data sheet, and what that costs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -30,17 +30,15 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
     The share of the peak counts the FLOPs that the model needs, not those that kernels repeat.
     """
     training = settings.training
-    here = settings.machine.device == "here"
-    if here and (training.compile or (training.device != "cpu" and torch.cuda.is_available())):
+    if training.compile and settings.machine.device == "here":
+        return {}
+    machine = _machine(settings, lambda: profile.of_training(training))
+    if machine is None:
         return {}
     try:
         operations = of_step(settings.model, training, vocab_size, batch)
     except UNREHEARSED:
         return {}
-    if here:
-        machine: Machine = profile.of_training(training)
-    else:
-        machine = Sheet(DEVICES[settings.machine.device], settings.machine.attainable)
     parts = breakdown(operations, machine)
     seconds = parts.pop("total") / settings.machine.devices
     return {
@@ -53,20 +51,25 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
 
 
 def predict_writing(settings: EstimateSettings, vocab_size: int) -> dict[str, float]:
-    """Tokens per second of a language model, by the number of texts that it writes at once; nothing for what no rehearsal sees."""
+    """Tokens per second of a language model, by how many texts it writes at once; nothing where no rehearsal is possible."""
     model = settings.model
     if model.task != "language model" or model.trained_by != "gradient":
         return {}
-    here = settings.machine.device == "here"
-    machine: Machine = (
-        profile.of_writing(settings.training.threads)
-        if here
-        else Sheet(DEVICES[settings.machine.device], settings.machine.attainable)
-    )
+    machine = _machine(settings, lambda: profile.of_writing(settings.training.threads))
+    if machine is None:
+        return {}
     try:
         return {f"{texts} at once": 1 / _seconds_per_token(model, vocab_size, texts, machine) for texts in AT_ONCE}
     except UNREHEARSED:
         return {}
+
+
+def _machine(settings: EstimateSettings, measure: Callable[[], Machine]) -> Machine | None:
+    """What the settings name; None where this machine's GPU would work, of which there is no profile."""
+    named = settings.machine
+    if named.device != "here":
+        return Sheet(DEVICES[named.device], named.attainable)
+    return None if settings.training.device != "cpu" and torch.cuda.is_available() else measure()
 
 
 def _seconds_per_token(model: ModelSettings, vocab_size: int, texts: int, machine: Machine) -> float:

@@ -70,6 +70,14 @@ def test_a_rehearsed_step_has_the_operations_of_a_real_one(model: Any, optimizer
     assert counted == counter.get_total_flops()
 
 
+def test_three_micro_batches_are_what_two_tell_of_them() -> None:
+    training = TrainingSettings(batch_size=6, micro_batch_size=2, device="cpu", clip_norm=1e9)
+    batch = random_batch(GPT, training, VOCAB)
+    learner = Learner(cast(nn.Module, registry.build(GPT, VOCAB, 0)), training, CPU)
+    learner.step(batch, 1e-3)
+    assert without_workspace(of_step(GPT, training, VOCAB, batch)) == without_workspace(seen(lambda: learner.step(batch, 1e-3)))
+
+
 @pytest.mark.parametrize("model", [GPT, LSTM, GRU], ids=lambda model: model.family)
 def test_a_rehearsed_token_has_the_operations_of_a_real_one(model: Any) -> None:
     built: Any = registry.build(model, VOCAB, 0)
