@@ -2,9 +2,11 @@
 
 python -m stages.estimate --config FILE --tokens DIR [--fits MEMORY] --out DIR
 python -m stages.estimate largest-batch --config FILE --tokens DIR [--memory 4GB]
+python -m stages.estimate profile [--precision bf16] [--threads 2]
 
-The settings are those of the train stage. The second finds by real steps, from where the estimate says, the largest batch that
-runs within a limit of memory.
+The settings are those of the train stage, and `machine`, which may name another device than this machine. The second command
+finds by real steps, from where the estimate says, the largest batch that runs within a limit of memory. The third measures this
+machine, so that estimates can say where the time goes and how fast a model will write.
 """
 
 import argparse
@@ -14,21 +16,21 @@ from importlib import import_module
 from stages.lm import artifacts, script
 from stages.lm.accounting.estimate import estimate
 from stages.lm.accounting.fits import check
+from stages.lm.accounting.settings import EstimateSettings
 from stages.lm.accounting.sizes import memory_size
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
 from stages.lm.settings import parse
 from stages.lm.tokens import open_split
 from stages.lm.training.data import check_kind
-from stages.lm.training.settings import TrainSettings
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["largest-batch"]:
-        # Loaded by name, it is no part of this stage's code version: it writes no estimate.
-        sys.exit(import_module("stages.lm.accounting.commands").largest_batch_command(sys.argv[2:]))
+    if sys.argv[1:2] and sys.argv[1] in ("largest-batch", "profile"):
+        # Loaded by name, they are no part of this stage's code version: they write no estimate.
+        sys.exit(import_module("stages.lm.accounting.commands").COMMANDS[sys.argv[1]](sys.argv[2:]))
     args = script.arguments("estimate", __doc__, inputs=("tokens",), extend=add_options)
-    settings = parse(TrainSettings, args.settings, args.config)
+    settings = parse(EstimateSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
     train = open_split(tokens.path, "train")
     check_kind(settings.model.family, settings.model.task, train)

@@ -13,6 +13,7 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
 
 from stages.lm import artifacts
+from stages.lm.accounting.settings import MachineSettings
 from stages.lm.accounting.sizes import memory_size
 from stages.lm.bpe.settings import BpeSettings
 from stages.lm.corpus.settings import CorpusSettings
@@ -151,6 +152,8 @@ class Execution(Settings):
     """Seconds after which a training stops with a checkpoint, and its job fails; the same command goes on."""
     jobs: dict[str, JobSettings] = {}
     """What jobs ask a cluster for: `all` for every stage, and the name of a stage for what it asks beyond that."""
+    machine: MachineSettings = MachineSettings()
+    """What trains, for the estimates of time, energy and money."""
     container: str | None = None
     """The image in which jobs run under `--sdm apptainer`: a file or an address; none if not given."""
 

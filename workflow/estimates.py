@@ -88,7 +88,7 @@ def row(one: Planned) -> dict[str, str]:
     if one.estimate is None and one.vocab_size and model.trained_by == "gradient":
         counted = parameters(model, one.vocab_size, 0)["total"]
         if not isinstance(model, Seq2SeqSettings):
-            tokens = one.settings.training.steps * tokens_per_step(one.settings)
+            tokens = round(one.settings.training.steps * tokens_per_step(one.settings))
             operations = training_flops(forward_flops_per_token(model, one.vocab_size), tokens)
     peak = one.peak()
     values = {

@@ -131,7 +131,7 @@ def add_experiment(
             job=execution.job("tokenize"),
         )
     )
-    estimate = add("estimate", trained, None, tokens=tokens)
+    estimate = add("estimate", {**trained, "machine": execution.machine.resolved()}, None, tokens=tokens)
     train = add("train", trained, estimate, tokens=tokens)
     evaluation, decoding = experiment.evaluation.resolved(), experiment.decoding.resolved()
     read: dict[str, Node] = {}

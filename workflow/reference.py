@@ -57,6 +57,7 @@ SECTIONS = {
     "ClassificationSettings": "A task to fine-tune on",
     "VectorsSettings": "Word vectors",
     "Execution": "Execution",
+    "MachineSettings": "The machine that trains",
     "JobSettings": "Jobs on a cluster",
 }
 

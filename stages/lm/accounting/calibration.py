@@ -8,11 +8,12 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
-from stages.lm.accounting.batches import random_batch
 from stages.lm.models import registry
 from stages.lm.models.interface import CountingModel
 from stages.lm.models.recurrent.settings import RecurrentSettings
-from stages.lm.models.settings import NgramSettings, TransformerSettings
+from stages.lm.models.seq2seq.settings import RnnSeq2SeqSettings
+from stages.lm.models.settings import ModelSettings, NgramSettings
+from stages.lm.models.vectors.settings import VectorSettings
 from stages.lm.tokens import TokenArray
 from stages.lm.training import machine
 from stages.lm.training.batches import Batch
@@ -29,19 +30,8 @@ def physical_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def calibrate_steps(
-    settings: TransformerSettings | RecurrentSettings, training: TrainingSettings, vocab_size: int
-) -> dict[str, Any]:
-    """Train a few steps on random tokens: the median seconds of a step, tokens per second, and the matrix-product peak."""
-    batch = random_batch(settings, training, vocab_size)
-    width = settings.gates * settings.d_model if isinstance(settings, RecurrentSettings) else settings.feed_forward_width
-    return calibrate_batch(settings, training, vocab_size, batch, (settings.d_model, width))
-
-
-def calibrate_batch(
-    settings: Any, training: TrainingSettings, vocab_size: int, batch: Batch, largest: tuple[int, int]
-) -> dict[str, Any]:
-    """Train a few steps on one batch; `largest` is the shape of the model's largest matrix."""
+def calibrate_batch(settings: ModelSettings, training: TrainingSettings, vocab_size: int, batch: Batch) -> dict[str, Any]:
+    """Train a few steps on one batch: the median seconds of a step, tokens per second, and the matrix-product peak."""
     device = machine.prepare(training)
     model = cast(nn.Module, registry.build(settings, vocab_size, training.seed))
     learner = Learner(model, training, device)
@@ -51,8 +41,21 @@ def calibrate_batch(
         "steps": len(times),
         "seconds_per_step": seconds,
         "tokens_per_second": batch.tokens / seconds,
-        "matmul_flops_per_second": machine.matmul_rate((batch.tokens, *largest), training, device),
+        "matmul_flops_per_second": machine.matmul_rate((batch.tokens, *largest_matrix(settings)), training, device),
     }
+
+
+def largest_matrix(settings: ModelSettings) -> tuple[int, int]:
+    """The shape of the largest matrix inside a model that is trained by gradient descent."""
+    assert not isinstance(settings, NgramSettings)
+    d = settings.d_model
+    if isinstance(settings, RecurrentSettings):
+        return d, settings.gates * d
+    if isinstance(settings, VectorSettings):
+        return d, 1 + settings.negatives
+    if isinstance(settings, RnnSeq2SeqSettings):
+        return 3 * d, 3 * d
+    return d, settings.feed_forward_width
 
 
 def calibrate_counting(settings: NgramSettings, vocab_size: int, train: TokenArray) -> dict[str, Any]:

@@ -1,22 +1,22 @@
-"""A command beside the estimate: the largest batch that fits into memory."""
+"""Commands beside the estimate: the largest batch that fits into memory, and the profile of this machine."""
 
 import argparse
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from stages.lm import artifacts, script
+from stages.lm.accounting import profile
 from stages.lm.accounting.batches import Lengths
 from stages.lm.accounting.largest_batch import largest_batch
+from stages.lm.accounting.sizes import memory_size
 from stages.lm.errors import UserError
 from stages.lm.settings import parse
 from stages.lm.tokens import PairArray, open_split
-from stages.lm.training.settings import TrainSettings
+from stages.lm.training.settings import TrainingSettings, TrainSettings
 
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 SPARED = 0.9
 """The share of the free memory that a run may take where no limit is given."""
 
@@ -26,12 +26,14 @@ def largest_batch_command(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m stages.estimate largest-batch", description=largest_batch_command.__doc__)
     parser.add_argument("--config", required=True, help="YAML file with the settings of the train stage; - reads standard input")
     parser.add_argument("--tokens", required=True, type=Path, metavar="DIR", help="the token artifact")
-    parser.add_argument("--memory", metavar="SIZE", help="for tensors, as 4GB or 512MiB (default: 90 %% of what is free)")
+    parser.add_argument(
+        "--memory", metavar="SIZE", type=memory_size, help="for tensors, as 4GB or 512MiB (default: 90 %% of what is free)"
+    )
     args = parser.parse_args(arguments)
     settings = parse(TrainSettings, script.read_settings(args.config), args.config)
     if settings.model.trained_by != "gradient":
         raise UserError(f"{args.config}: model.family {settings.model.family} is trained by counting, which has no batches")
-    limit = bytes_of(args.memory) if args.memory else int(SPARED * free_memory(settings))
+    limit = args.memory or int(SPARED * free_memory(settings))
     tokens = artifacts.read(args.tokens, "tokenize")
     train = open_split(tokens.path, "train")
     lengths = Lengths.longest(train, settings.training.batch_size) if isinstance(train, PairArray) else None
@@ -42,17 +44,23 @@ def largest_batch_command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def bytes_of(size: str) -> int:
-    """4GB, 512MiB, 1e9. Raises UserError for what is no size."""
-    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)\s*([KMGT]?I?)B?", size.strip(), re.IGNORECASE)
-    if match is None or match[2].upper() not in UNITS:
-        raise UserError(f"--memory: {size} is no size; write 4GB or 512MiB")
-    return int(float(match[1]) * UNITS[match[2].upper()])
-
-
 def free_memory(settings: TrainSettings) -> int:
     """Bytes that are free now on the device that the settings name."""
     if settings.training.device != "cpu" and torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
     lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+
+
+def profile_command(arguments: Sequence[str]) -> int:
+    """Measure this machine for training and for writing, if that has not been done. It should have nothing else to do."""
+    parser = argparse.ArgumentParser(prog="python -m stages.estimate profile", description=profile_command.__doc__)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="as training.precision")
+    parser.add_argument("--threads", type=int, default=TrainingSettings().threads, help="as training.threads")
+    args = parser.parse_args(arguments)
+    profile.of_training(TrainingSettings(precision=args.precision, threads=args.threads), measuring=True)
+    profile.of_writing(args.threads, measuring=True)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"largest-batch": largest_batch_command, "profile": profile_command}

@@ -1,77 +1,71 @@
 """Everything that is known about a run before it starts, in one structure."""
 
 import logging
-from typing import Any, cast
+from typing import Any
 
-from stages.lm.accounting import calibration, transformer, translation, vectors
+from stages.lm.accounting import calibration, transformer, vectors
 from stages.lm.accounting.batches import Lengths, random_batch
 from stages.lm.accounting.breakdown import breakdown
 from stages.lm.accounting.course_memory import course_memory
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.parameters import parameters
-from stages.lm.models.bert.settings import BertSettings
-from stages.lm.models.recurrent.settings import RecurrentSettings
+from stages.lm.accounting.settings import EstimateSettings
+from stages.lm.accounting.speed import predict, predict_writing, price
 from stages.lm.models.seq2seq.settings import TranslatorSettings
-from stages.lm.models.settings import NgramSettings, TransformerSettings
+from stages.lm.models.settings import NgramSettings
 from stages.lm.models.vectors.settings import VectorSettings
 from stages.lm.tokens import PairArray, TokenArray
+from stages.lm.training.batches import Batch
 from stages.lm.training.settings import TrainSettings
 
 log = logging.getLogger("stagecraft")
 
 
-def estimate(settings: TrainSettings, vocab_size: int, train: TokenArray | PairArray) -> dict[str, Any]:
-    """Parameters, FLOPs, memory by component, and the time that a short calibration promises."""
-    if isinstance(train, PairArray):
-        return _translator(settings, vocab_size, train)
-    counting = isinstance(settings.model, NgramSettings)
-    counted = parameters(settings.model, vocab_size, len(train.ids))
-    tokens = len(train.ids) if counting else settings.training.steps * tokens_per_step(settings)
-    forward = forward_flops_per_token(settings.model, vocab_size)
-    memory = training_memory(settings.model, settings.training, vocab_size, len(train.ids))
-    operations = breakdown(settings, vocab_size, forward, tokens)
-    measured = calibrate(settings, vocab_size, train, memory["total"])
-    return _summary(settings, vocab_size, tokens, counted, operations, memory, measured)
+def estimate(settings: EstimateSettings, vocab_size: int, train: TokenArray | PairArray) -> dict[str, Any]:
+    """Parameters, FLOPs, memory by component, time, energy and money.
 
-
-def _translator(settings: TrainSettings, vocab_size: int, train: PairArray) -> dict[str, Any]:
-    """The same for a model that translates; its tokens are those of the target, which it predicts."""
-    model, training = cast(TranslatorSettings, settings.model), settings.training
-    lengths = Lengths.of(train)
-    memory = training_memory(model, training, vocab_size, lengths=Lengths.longest(train, training.batch_size))
-    forward = translation.forward_flops_per_token(model, vocab_size, *lengths)
-    forward["total"] = sum(forward.values())
-    batch = random_batch(model, training, vocab_size, lengths)
-    measured = calibration.calibrate_batch(model, training, vocab_size, batch, translation.largest_matrix(model))
-    tokens = round(training.steps * training.batch_size * lengths.target)
-    operations = breakdown(settings, vocab_size, forward, tokens, lengths)
-    return _summary(settings, vocab_size, tokens, parameters(model, vocab_size, 0), operations, memory, measured)
-
-
-def _summary(
-    settings: TrainSettings,
-    vocab_size: int,
-    tokens: int,
-    counted: dict[str, int],
-    operations: dict[str, Any],
-    memory: dict[str, int],
-    measured: dict[str, Any],
-) -> dict[str, Any]:
-    speed = measured.get("tokens_per_second")
+    The tokens of a model that translates are those of the target, which it predicts. Steps of the run itself say more of its time
+    than what is known of the machine, where there are both.
+    """
+    model, training = settings.model, settings.training
+    pairs = train if isinstance(train, PairArray) else None
+    read = 0 if isinstance(train, PairArray) else len(train.ids)
+    lengths = Lengths.of(pairs) if pairs else None
+    longest = Lengths.longest(pairs, training.batch_size) if pairs else None
+    batch = None if isinstance(model, NgramSettings) else random_batch(model, training, vocab_size, lengths)
+    tokens = round(training.steps * tokens_per_step(settings, lengths)) if batch else read
+    forward = forward_flops_per_token(model, vocab_size, lengths=lengths)
+    memory = training_memory(model, training, vocab_size, read, longest)
+    measured = calibrate(settings, vocab_size, train, memory["total"], batch)
+    predicted = predict(settings, vocab_size, batch, training_flops(forward, batch.tokens)) if batch else {}
+    speed = measured.get("tokens_per_second") or predicted.get("tokens_per_second")
+    seconds = tokens / speed if speed else None
     peak = measured.get("matmul_flops_per_second")
     return {
-        "family": settings.model.family,
+        "family": model.family,
         "tokens": tokens,
-        "parameters": counted,
-        "flops": operations,
+        "parameters": parameters(model, vocab_size, read),
+        "flops": breakdown(settings, vocab_size, forward, tokens, lengths),
         "memory_bytes": memory,
         "course_memory_bytes": by_the_course(settings, vocab_size),
-        "decoding": decoding(settings),
-        "time": {"tokens_per_second": speed, "seconds": tokens / speed if speed else None},
-        "calibration": measured
-        | ({"matmul_utilisation": training_flops(operations["forward_per_token"], 1) * speed / peak} if speed and peak else {}),
+        "decoding": decoding(settings) | {"tokens_per_second": predict_writing(settings, vocab_size)},
+        "time": {"tokens_per_second": speed, "seconds": seconds} | (price(seconds, settings.machine) if seconds else {}),
+        "predicted": predicted,
+        "calibration": measured | ({"matmul_utilisation": training_flops(forward, 1) * speed / peak} if speed and peak else {}),
     }
+
+
+def tokens_per_step(settings: TrainSettings, lengths: Lengths | None = None) -> float:
+    """Tokens that one optimizer step sees on average, of pairs of sentences with these lengths; 0 for families without steps."""
+    model, size = settings.model, settings.training.batch_size
+    if isinstance(model, NgramSettings):
+        return 0
+    if isinstance(model, VectorSettings):
+        return size * vectors.counted(model)
+    if isinstance(model, TranslatorSettings):
+        return size * (lengths or Lengths(model.context_length, model.context_length)).target
+    return size * model.context_length
 
 
 def by_the_course(settings: TrainSettings, vocab_size: int) -> dict[str, int]:
@@ -80,38 +74,25 @@ def by_the_course(settings: TrainSettings, vocab_size: int) -> dict[str, int]:
     return course_memory(model, vocab_size, settings.training.micro_batch) if model.family == "transformer" else {}
 
 
-def decoding(settings: TrainSettings) -> dict[str, int]:
+def decoding(settings: TrainSettings) -> dict[str, Any]:
     """Bytes that one text as long as the context takes beside the weights; nothing where families keep next to nothing."""
     model = settings.model
     return {"cache_bytes": transformer.cache_bytes(model, 1, model.context_length)} if model.family == "transformer" else {}
 
 
-def tokens_per_step(settings: TrainSettings) -> int:
-    """Tokens that one optimizer step sees; 0 for families without steps."""
-    if isinstance(settings.model, NgramSettings):
-        return 0
-    if isinstance(settings.model, VectorSettings):
-        return settings.training.batch_size * vectors.counted(settings.model)
-    assert not isinstance(settings.model, TranslatorSettings)
-    return settings.training.batch_size * settings.model.context_length
-
-
-def calibrate(settings: TrainSettings, vocab_size: int, train: TokenArray, memory: int) -> dict[str, Any]:
-    """What a few steps take here; nothing where the run would not fit into this machine's memory."""
-    if isinstance(settings.model, NgramSettings):
-        return calibration.calibrate_counting(settings.model, vocab_size, train)
+def calibrate(
+    settings: EstimateSettings, vocab_size: int, train: TokenArray | PairArray, memory: int, batch: Batch | None
+) -> dict[str, Any]:
+    """What a few steps take here; nothing for another machine, or where the run would not fit into this one's memory."""
+    if settings.machine.device != "here":
+        return {}
     if memory > calibration.physical_memory():
         log.warning(
             "no calibration: the run needs %.1f GB, and this machine has %.1f", memory / 1e9, calibration.physical_memory() / 1e9
         )
         return {}
-    model, training = settings.model, settings.training
-    if isinstance(model, BertSettings):
-        batch, largest = random_batch(model, training, vocab_size), (model.d_model, model.feed_forward_width)
-        return calibration.calibrate_batch(model, training, vocab_size, batch, largest)
-    if isinstance(model, VectorSettings):
-        batch, largest = random_batch(model, training, vocab_size), (model.d_model, 1 + model.negatives)
-        return calibration.calibrate_batch(model, training, vocab_size, batch, largest)
-    return calibration.calibrate_steps(
-        cast(TransformerSettings | RecurrentSettings, settings.model), settings.training, vocab_size
-    )
+    if isinstance(settings.model, NgramSettings):
+        assert isinstance(train, TokenArray)
+        return calibration.calibrate_counting(settings.model, vocab_size, train)
+    assert batch is not None
+    return calibration.calibrate_batch(settings.model, settings.training, vocab_size, batch)

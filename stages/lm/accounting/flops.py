@@ -17,11 +17,13 @@ PASSES = 3
 """Forward, and backward for inputs and for weights."""
 
 
-def forward_flops_per_token(settings: ModelSettings, vocab_size: int, sequence_length: int | None = None) -> dict[str, int]:
+def forward_flops_per_token(
+    settings: ModelSettings, vocab_size: int, sequence_length: int | None = None, lengths: tuple[float, float] | None = None
+) -> dict[str, int]:
     """Operations of a forward pass by component, for each token of a sequence of that length (by default the whole context).
 
-    For a translator both sentences have that length, and its tokens are those that it predicts. Counting models have none: their
-    work is sorting and searching.
+    For a translator both sentences have that length, or the two their own `lengths`; its tokens are those that it predicts.
+    Counting models have none: their work is sorting and searching.
     """
     if isinstance(settings, NgramSettings):
         return {"total": 0}
@@ -29,7 +31,7 @@ def forward_flops_per_token(settings: ModelSettings, vocab_size: int, sequence_l
         flops = recurrent.forward_flops_per_token(settings, vocab_size)
     elif isinstance(settings, TranslatorSettings):
         length = sequence_length or settings.context_length
-        flops = translation.forward_flops_per_token(settings, vocab_size, length, length)
+        flops = translation.forward_flops_per_token(settings, vocab_size, *(lengths or (length, length)))
     elif isinstance(settings, BertSettings):
         flops = bert.forward_flops_per_token(settings, vocab_size, sequence_length)
     elif isinstance(settings, VectorSettings):

@@ -13,12 +13,13 @@ def table(estimate: Mapping[str, Any]) -> str:
     ]
     seconds, speed = estimate["time"]["seconds"], estimate["time"]["tokens_per_second"]
     promised = "not measured" if seconds is None else f"{duration(seconds)} at {speed:,.0f} tokens/s"
+    promised += "".join(f", {value:,.3g} {unit}" for value, unit in _price(estimate["time"]))
     total = f"{estimate['flops']['training_total']:.3g} FLOPs for {estimate['tokens']:,} tokens"
     cache = estimate["decoding"].get("cache_bytes")
     kept = f"; decoding keeps {cache / 1e6:,.2f} MB of a text as long as the context" if cache else ""
     by_hand = estimate.get("course_memory_bytes", {}).get("total")
     course = f"\nmemory by the course's formula, all in float32 and kept: {by_hand / 1e6:,.1f} MB" if by_hand else ""
-    return "\n\n".join([*blocks, f"training: {total}, {promised}{kept}{course}"])
+    return "\n\n".join([*blocks, f"training: {total}, {promised}{kept}{course}", *_predicted(estimate)])
 
 
 def _operations(flops: Mapping[str, Any]) -> str:
@@ -33,8 +34,26 @@ def _operations(flops: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"  {update:,} in each update{recomputed}"])
 
 
+def _price(time: Mapping[str, float]) -> list[tuple[float, str]]:
+    return [(time[key], unit) for key, unit in (("energy_kwh", "kWh"), ("cost", "of money")) if key in time]
+
+
+def _predicted(estimate: Mapping[str, Any]) -> list[str]:
+    """Where a step's time goes, and how fast a model writes."""
+    lines, found = [], estimate["predicted"]
+    if found:
+        shares = ", ".join(f"{part} {share:.0%}" for part, share in found["shares"].items())
+        of_peak = f"{found['utilisation']:.0%} of the peak of the machine ({found['machine']})"
+        lines.append(f"a step by its operations: {duration(found['seconds_per_step'])}, {of_peak}; {shares}")
+    if writes := estimate["decoding"].get("tokens_per_second"):
+        lines.append("writing: " + ", ".join(f"{speed:,.0f} tokens/s {texts}" for texts, speed in writes.items()))
+    return lines
+
+
 def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, 5 h 12 min, 3.4 days."""
+    """35 ms, 12 s, 3 min 20 s, 5 h 12 min, 3.4 days."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
     if seconds < 60:
         return f"{seconds:.0f} s"
     if seconds < 3600:

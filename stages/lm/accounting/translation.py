@@ -48,12 +48,6 @@ def forward_flops(settings: TranslatorSettings, vocab_size: int, source: float, 
     }
 
 
-def largest_matrix(settings: TranslatorSettings) -> tuple[int, int]:
-    """The shape of the largest matrix inside the model."""
-    d = settings.d_model
-    return (3 * d, 3 * d) if isinstance(settings, RnnSeq2SeqSettings) else (d, settings.feed_forward_width)
-
-
 def forward_flops_per_token(settings: TranslatorSettings, vocab_size: int, source: float, target: float) -> dict[str, int]:
     """The same for each token of the target."""
     flops = forward_flops(settings, vocab_size, source, target)

@@ -4,10 +4,10 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.lm.accounting import vectors
+from stages.lm.accounting.batches import Lengths
 from stages.lm.accounting.breakdown import breakdown
 from stages.lm.accounting.flops import backward_flops_per_token, forward_flops_per_token, recomputed_flops_per_token
 from stages.lm.accounting.parameters import parameters
-from stages.lm.accounting.translation import Lengths
 from stages.lm.models import registry
 from stages.lm.training.engines import recompute_blocks
 from stages.lm.training.settings import TrainingSettings, TrainSettings

@@ -1,0 +1,34 @@
+"""What an estimate is told about the machine that will train, and about prices."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from stages.lm.settings import Settings
+from stages.lm.training.settings import TrainSettings
+
+
+class MachineSettings(Settings):
+    """The machine that will train, and what it costs. It changes what is promised, never a result."""
+
+    device: Literal["here", "a100", "h100", "h200", "b200", "rtx-4090", "rtx-3060", "m2", "laptop", "desktop"] = "here"
+    """here: this machine, as it is measured. The others: what their data sheets say, and no hardware is needed."""
+    devices: PositiveInt = 1
+    """How many share the work; the time between them is not estimated."""
+    attainable: float = Field(default=0.5, gt=0, le=1)
+    """The share of its peak rate and of its memory bandwidth that a data sheet's device reaches in practice."""
+    watts: PositiveFloat | None = None
+    """What one device draws; by default what the data sheet says, and nothing for this machine."""
+    price_per_kwh: NonNegativeFloat | None = None
+    """Of electricity, in your currency."""
+    price_per_device_hour: NonNegativeFloat | None = None
+    """Of a rented device, in your currency."""
+
+
+class EstimateSettings(TrainSettings):
+    """Settings of the estimate stage: those of training, and the machine."""
+
+    machine: MachineSettings = MachineSettings()
+
+    def resolved(self) -> dict[str, object]:
+        return super().resolved() | {"machine": self.machine.resolved()}
