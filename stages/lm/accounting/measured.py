@@ -72,6 +72,7 @@ def take(steps: Steps) -> int:
             learner.step(batch._replace(fresh=batch.fresh and step == 0), train.training.learning_rate)
 
     if steps.limit is not None:
+        machine.map_each_tensor()  # so that the first steps leave nothing in the heap
         work(with_batch(settings, 1))  # threads start and libraries load what they need, which is not the run's
         limit_memory(steps.limit, device)
         try:
