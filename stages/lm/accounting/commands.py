@@ -33,7 +33,7 @@ def largest_batch_command(arguments: Sequence[str]) -> int:
     settings = parse(TrainSettings, script.read_settings(args.config), args.config)
     if settings.model.trained_by != "gradient":
         raise UserError(f"{args.config}: model.family {settings.model.family} is trained by counting, which has no batches")
-    limit = args.memory or int(SPARED * free_memory(settings))
+    limit = limit_of(args.memory) if args.memory else int(SPARED * free_memory(settings))
     tokens = artifacts.read(args.tokens, "tokenize")
     train = open_split(tokens.path, "train")
     lengths = Lengths.longest(train, settings.training.batch_size) if isinstance(train, PairArray) else None
@@ -42,6 +42,14 @@ def largest_batch_command(arguments: Sequence[str]) -> int:
         raise UserError(f"--memory: not even one example fits into {limit / 1e6:,.3g} MB; give more, or choose a smaller model")
     sys.stdout.write(f"largest batch in {limit / 1e6:,.6g} MB: {found.batch_size} (the estimate alone says {found.estimated})\n")
     return 0
+
+
+def limit_of(memory: str) -> int:
+    """The bytes that `--memory` says. Raises UserError for what is no amount of memory."""
+    try:
+        return memory_size(memory)
+    except ValueError as error:
+        raise UserError(f"--memory: {error}") from None
 
 
 def free_memory(settings: TrainSettings) -> int:
