@@ -26,9 +26,7 @@ def largest_batch_command(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m stages.estimate largest-batch", description=largest_batch_command.__doc__)
     parser.add_argument("--config", required=True, help="YAML file with the settings of the train stage; - reads standard input")
     parser.add_argument("--tokens", required=True, type=Path, metavar="DIR", help="the token artifact")
-    parser.add_argument(
-        "--memory", metavar="SIZE", type=memory_size, help="for tensors, as 4GB or 512MiB (default: 90 %% of what is free)"
-    )
+    parser.add_argument("--memory", metavar="SIZE", help="for tensors, as 4GB or 512MiB (default: 90 %% of what is free)")
     args = parser.parse_args(arguments)
     settings = parse(TrainSettings, script.read_settings(args.config), args.config)
     if settings.model.trained_by != "gradient":

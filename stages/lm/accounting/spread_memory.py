@@ -4,8 +4,8 @@ ddp: each holds everything, and the buckets in which gradients are exchanged sta
 optimizer are in shards; put together are the model outside of its blocks, from the first to the last operation of a step, and two
 blocks, one that computes and the next one. At the end of a step the gradients of what is outside of the blocks are copied, to be
 summed into shards. What the exchange itself takes is not counted. Of two processes that exchange by gloo, the peak with ddp is
-met within 1 %; with fsdp this is a lower bound: they took 3 to 8 % more, and 19 % more where embeddings were a fifth of the
-weights and batches small.
+met within 1 %, or exceeded by the gradients once more, as DDP makes its buckets anew after the first step; with fsdp this is a
+lower bound: they took 3 to 8 % more, and 19 % more where embeddings were a fifth of the weights and batches small.
 """
 
 from stages.lm.accounting.batches import Lengths

@@ -60,12 +60,15 @@ def test_the_peak_of_runs_that_nobody_chose(case: tuple[dict[str, Any], dict[str
 @pytest.mark.slow
 @pytest.mark.parametrize(("engine", "tolerance"), [("ddp", 0.01), ("fsdp", 0.1)])
 def test_the_peak_of_two_processes(engine: Any, tolerance: float, tmp_path: Path, root: Path) -> None:
+    """DDP makes its buckets anew after the first step, and the old ones may still be in use then: once more the gradients."""
     train = run({**GPT, "layers": 4, "d_model": 256, "context_length": 256}, {"batch_size": 8})
     command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29653", "tests/lm/accounting/ranks.py"]
     given = [engine, json.dumps(train.resolved()), str(tmp_path / "peak")]
     subprocess.run([sys.executable, *command, *given], cwd=root, env={**os.environ, "PYTHONPATH": "."}, check=True)
     measured = int((tmp_path / "peak").read_text())
-    assert spread_memory(train.model, train.training, 2000, 2, engine)["total"] == pytest.approx(measured, rel=tolerance)
+    found = spread_memory(train.model, train.training, 2000, 2, engine)
+    more = found["gradients"] if engine == "ddp" else 0
+    assert found["total"] * (1 - tolerance) < measured < (found["total"] + more) * (1 + tolerance)
 
 
 def test_shards_of_many_devices() -> None:
