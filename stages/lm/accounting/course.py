@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from stages.lm.accounting import intensity, opt
 from stages.lm.accounting.course_tables import as_text, tables
+from stages.lm.accounting.devices import DEVICES
 from stages.lm.accounting.flops import PASSES, forward_flops_per_token
 from stages.lm.accounting.known_models import KNOWN_MODELS
 from stages.lm.accounting.parameters import parameters
@@ -24,8 +25,6 @@ SHAPES = {"small": (12, 768, 12), "medium": (24, 1024, 16), "large": (36, 1280, 
 VOCAB = 50_257
 LENGTHS = (1024, 2048, 4096, 8192, 16_384, 32_768)
 BATCHES = (1, 4, 16, 64, 256, 1024)
-DEVICES = {"A100": (312e12, 2.039e12), "H100": (989.5e12, 3.35e12)}
-"""Operations in bf16 and bytes of memory a second (NVIDIA's data sheets, 80 GB, SXM)."""
 
 Row = dict[str, Any]
 
@@ -155,7 +154,7 @@ def intensities(name: str = "XL") -> dict[str, Any]:
             | {part: work.intensity for part, work in intensity.decoding(settings, VOCAB, batch, settings.context_length).items()}
             for batch in BATCHES
         ],
-        "devices": {device: flops / moved for device, (flops, moved) in DEVICES.items()},
+        "devices": {name.upper(): DEVICES[name].bf16 / DEVICES[name].bandwidth for name in ("a100", "h100")},
     }
 
 
