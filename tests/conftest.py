@@ -1,5 +1,7 @@
 """Fixtures that several test folders share."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +15,14 @@ hypothesis.settings.register_profile("busy", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("busy")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _subnormal_numbers() -> Iterator[None]:
+    """Training flushes them to zero for the whole process; the next test, hypothesis above all, counts on them."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

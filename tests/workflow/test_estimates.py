@@ -87,7 +87,7 @@ def test_the_limit_is_told_to_the_estimates_and_moves_nothing() -> None:
 
 
 def test_a_wrong_amount_is_refused_with_its_key() -> None:
-    with pytest.raises(UserError, match=r"execution\.fits: .*'80' is no amount of memory; write a number and one of MB, GB"):
+    with pytest.raises(UserError, match=r"execution\.fits: .*'80' is no amount of memory; write a number and one of kB, MB, GB"):
         read(changed("execution.fits", "80"))
 
 

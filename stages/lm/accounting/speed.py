@@ -1,17 +1,19 @@
-"""How fast a model will train and write, on this machine by its profile or on another by its data sheet, and what that costs."""
+"""How fast a model will train and write, on this machine by its profile or on another by its data sheet, and what that costs.
+
+What rehearses writing is named by strings: the code of decoding changes promises, and is no reason to make an estimate again.
+"""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
-from stages.lm.accounting import profile
 from stages.lm.accounting.devices import DEVICES
 from stages.lm.accounting.operations import of_step
 from stages.lm.accounting.roofline import Machine, Sheet, breakdown
 from stages.lm.accounting.settings import EstimateSettings, MachineSettings
-from stages.lm.accounting.texts import of_texts
 from stages.lm.errors import UserError
 from stages.lm.inference.settings import DecodingSettings
 from stages.lm.models.settings import ModelSettings
@@ -32,7 +34,7 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
     training = settings.training
     if training.compile and settings.machine.device == "here":
         return {}
-    machine = _machine(settings, lambda: profile.of_training(training))
+    machine = _machine(settings, lambda: _profile().of_training(training))
     if machine is None:
         return {}
     try:
@@ -55,13 +57,17 @@ def predict_writing(settings: EstimateSettings, vocab_size: int) -> dict[str, fl
     model = settings.model
     if model.task != "language model" or model.trained_by != "gradient":
         return {}
-    machine = _machine(settings, lambda: profile.of_writing(settings.training.threads))
+    machine = _machine(settings, lambda: _profile().of_writing(settings.training.threads))
     if machine is None:
         return {}
     try:
         return {f"{texts} at once": 1 / _seconds_per_token(model, vocab_size, texts, machine) for texts in AT_ONCE}
     except UNREHEARSED:
         return {}
+
+
+def _profile() -> Any:
+    return import_module("stages.lm.accounting.profile")
 
 
 def _machine(settings: EstimateSettings, profile_of: Callable[[], Machine | None]) -> Machine | None:
@@ -76,9 +82,10 @@ def _seconds_per_token(model: ModelSettings, vocab_size: int, texts: int, machin
     room = getattr(model, "context_length", None) or PROMPT + TOKENS
     prompt = max(1, min(PROMPT, room // 8))
     tokens = max(2, min(TOKENS, room - prompt - 1))
+    of_texts = import_module("stages.lm.accounting.texts").of_texts
     begin, token = of_texts(model, vocab_size, texts, prompt, tokens, DecodingSettings())
     seconds = breakdown(begin, machine)["total"] + (tokens - 1) * breakdown(token, machine)["total"]
-    return seconds / (tokens * texts)
+    return float(seconds / (tokens * texts))
 
 
 def price(seconds: float, machine: MachineSettings) -> dict[str, float]:
