@@ -10,6 +10,7 @@ import sys
 from typing import Any, NamedTuple
 
 from stages.lm.accounting import intensity, opt
+from stages.lm.accounting.course_memory import course_memory
 from stages.lm.accounting.course_tables import as_text, tables
 from stages.lm.accounting.devices import DEVICES
 from stages.lm.accounting.flops import PASSES, forward_flops_per_token
@@ -49,16 +50,9 @@ class Memory(NamedTuple):
 
 
 def adamw_memory(settings: TransformerSettings, vocab_size: int, with_gate: bool = False) -> Memory:
-    """By the handout's list of activations, which leaves the gate of a gated network out unless `with_gate` is True.
-
-    Of each block, for T positions: norms 2 Td, queries, keys and values 3 Td, scores and softmax 2 h T^2, weighted sum Td,
-    projection Td, W1 4 Td, SiLU 4 Td, W2 Td, and the gate's W3 and product 8 Td; then the last norm, the logits, and the
-    cross-entropy.
-    """
-    t, d, h = settings.context_length, settings.d_model, settings.heads
-    block = (24 if with_gate and settings.feed_forward in GATED else 16) * t * d + 2 * h * t * t
-    numbers = settings.layers * block + t * d + 2 * t * vocab_size
-    return Memory(FLOAT32 * numbers, 4 * FLOAT32 * parameters(settings, vocab_size, 0)["total"])
+    """By the handout's list of activations, which leaves the gate of a gated network out unless `with_gate` is True."""
+    one, two = (course_memory(settings, vocab_size, batch, count_gate=with_gate)["total"] for batch in (1, 2))
+    return Memory(two - one, 2 * one - two)
 
 
 def days(flops: float, per_second: float) -> float:
