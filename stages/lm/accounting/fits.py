@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from stages.lm.accounting.largest_batch import last_below
 from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.sizes import shown
 from stages.lm.errors import UserError
@@ -48,17 +49,5 @@ def remedy(settings: TrainSettings, vocab_size: int | None, limit: int) -> str:
 
 
 def largest(peak: Callable[[int], int], most: int, limit: int) -> int:
-    """The largest micro-batch up to `most` whose `peak` is within `limit`; 0 if there is none.
-
-    The peak is nearly linear in the micro-batch: a straight line leads to the answer or next to it.
-    """
-    one, all_ = peak(1), peak(most)
-    if all_ <= limit:
-        return most
-    slope = max(1.0, (all_ - one) / max(1, most - 1))
-    size = min(most - 1, max(0, 1 + int((limit - one) // slope)))
-    while size > 0 and peak(size) > limit:
-        size -= 1
-    while size and size + 1 < most and peak(size + 1) <= limit:
-        size += 1
-    return size
+    """The largest micro-batch up to `most` whose `peak` is within `limit`; 0 if there is none."""
+    return most if peak(most) <= limit else last_below(peak, limit)
