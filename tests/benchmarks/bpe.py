@@ -1,12 +1,13 @@
 """How fast BPE trains and encodes, beside the libraries that one would take instead.
 
-    pip install gigatoken rustbpe tiktoken tokenizers
-    python tests/benchmarks/bpe.py --out table.md
+    pip install --target peers gigatoken awkward rustbpe tiktoken tokenizers
+    python tests/benchmarks/bpe.py --libraries peers --out table.md
 
 Every measurement runs in a process of its own, which first warms the code up on a small text (compiling, loading). Measured is
 reading a file, the work with no words known from before, and for encoding writing the ids to a file. Rounds are interleaved, so
 that a busy machine troubles all alike. The table shows the median of the rounds with the least and the greatest, and the peak
-memory of the process and its children (PSS). Peers that are not installed are left out, with the reason.
+memory of the process and its children (PSS). Peers that are not installed are left out, with the reason. `--libraries` keeps
+them out of our own process: what gigatoken comes with (awkward) would be loaded there by numba.
 
 The texts are made on the spot: stories (200 MB, vocabulary 10,000), documentation if it lies beside the checkout, C headers and
 Python, Chinese with a Zipf tail. `--text NAME=FILE` measures on another, or takes the place of one of these: documents end with
@@ -33,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks.bpe_texts import EOT, SHARED, make_texts  # noqa: E402
-from tests.benchmarks.measuring import Memory, machine, measure, spread  # noqa: E402
+from tests.benchmarks.measuring import Memory, machine, measure, spread, trim  # noqa: E402
 
 Job = dict[str, Any]
 WARM_UP_BYTES = 2 << 20
@@ -155,6 +156,8 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     """One measurement, in this process: seconds, peak memory, and what came out."""
     os.sched_setaffinity(0, range(job["cores"]))
     os.environ |= {"RAYON_NUM_THREADS": str(job["cores"]), "TOKENIZERS_PARALLELISM": "true"}
+    if job["peer"] != "stagecraft":
+        sys.path.append(job["libraries"])
     function: Callable[..., Any] = globals()[f"{job['task']}_{job['peer']}"]
     with tempfile.TemporaryDirectory() as folder:
         small, out = Path(folder) / "small.txt", Path(folder) / "ids.npy"
@@ -168,6 +171,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
             return lambda path: encode(path, out)
 
         ready(400)(small)
+        trim()
         measured = ready(job["vocab_size"])
         with Memory() as memory:
             started = time.perf_counter()
@@ -215,6 +219,7 @@ def plan(arguments: argparse.Namespace) -> list[Job]:
                     path = sliced(texts[name], size, arguments.data)
                     job = {"task": task, "text": name, "path": str(path), "cores": cores, "peer": peer}
                     job |= {"vocab_size": VOCABULARIES.get(name, 32_000), "tokenizer": str(tokenizer)}
+                    job["libraries"] = str(arguments.libraries.resolve())
                     if f"{task}_{peer}" in globals():
                         jobs.append(job)
     return jobs
@@ -228,6 +233,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of the texts to measure on")
     parser.add_argument("--tasks", nargs="*", default=["train", "encode"])
     parser.add_argument("--peers", nargs="*", default=list(PEERS))
+    parser.add_argument("--libraries", type=Path, default=Path("peers"), help="folder of the peers, if not in the environment")
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer to encode with; default: GPT-2's, or of stories")
     parser.add_argument("--cores", type=int, nargs="*", help="default: all to train, one and all to encode")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "stagecraft-benchmark")
@@ -237,6 +243,7 @@ def main() -> None:
     if arguments.job:
         print(json.dumps(work(json.loads(arguments.job))))
         return
+    sys.path.append(str(arguments.libraries))
     jobs = plan(arguments)
     ours = {reference_key(job): job | {"peer": "stagecraft"} for job in jobs}
     references = {key: measure(__file__, job)["result"] for key, job in ours.items()}

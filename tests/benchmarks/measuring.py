@@ -1,5 +1,7 @@
 """What the benchmarks share: measurements in processes of their own, and the peak memory of a process and its children."""
 
+import ctypes
+import gc
 import json
 import os
 import platform
@@ -41,6 +43,12 @@ class Memory:
         except OSError:
             return 0
         return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
+
+
+def trim() -> None:
+    """Give back what a warm-up has left behind, that the C library would keep: no part of the measured work."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def measure(script: str, job: dict[str, Any], python: str = sys.executable) -> dict[str, Any]:
