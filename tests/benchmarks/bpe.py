@@ -228,7 +228,7 @@ def plan(arguments: argparse.Namespace) -> list[Job]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--megabytes", type=int, default=100, help="size of the texts; the stories are twice as long")
+    parser.add_argument("--megabytes", type=int, default=100, help="size of texts; stories are twice as long, Chinese a fifth")
     parser.add_argument("--text", action="append", default=[], metavar="NAME=FILE", help="another text, or another of a name")
     parser.add_argument("--only", nargs="*", help="names of the texts to measure on")
     parser.add_argument("--tasks", nargs="*", default=["train", "encode"])
