@@ -18,8 +18,7 @@ def train(
     batches: Iterable[Documents], vocab_size: int, special_tokens: Sequence[str], pattern: str, workers: int | None = None
 ) -> Trained:
     """Train on documents with one of the named patterns. The result does not depend on the number of threads."""
-    table = count(batches, special_tokens, pattern, workers)
-    text, offsets, lengths, counts = table.words()
+    text, offsets, lengths, counts = count(batches, special_tokens, pattern, workers).words()  # the table itself goes
     if len(lengths) and int(lengths.max()) > LONGEST_WORD:
         rows = zip(offsets.tolist(), lengths.tolist(), counts.tolist(), strict=True)
         words = {text[offset : offset + length].tobytes(): occurrences for offset, length, occurrences in rows}
