@@ -86,8 +86,8 @@ def test_every_example_counts_the_same_with_the_first_power() -> None:
 
 
 def test_a_profile_explains_the_machine_that_made_it() -> None:
-    """A machine of 100 GFLOP/s and 10 GB/s from memory, twice as fast in the cache; a call from Python takes 2 us, by autograd half
-    a one, and to the clock 5 us more."""
+    """A machine of 100 GFLOP/s and 10 GB/s from memory, twice as fast in the cache. A call from Python takes 2 us, one by
+    autograd half a us, and to the clock 5 us more."""
 
     def machine(operation: Operation) -> float:
         near = min(operation.bytes, CACHES[1])
