@@ -84,7 +84,8 @@ class Profile(Settings):
             together = _together(example)
             for call in example.calls:
                 kinds[call.operation.kind].append((call, self.alone(call.operation, together)))
-        kinds[ANY] = [call for calls in kinds.values() for call in calls if not call[0].operation.products]
+        moving = [call for calls in kinds.values() for call in calls if call[0].operation.bytes]
+        kinds[ANY] = [call for call in moving if not call[0].operation.products]
         found = self.model_copy(update={"costs": {kind: costs.fit(calls) for kind, calls in kinds.items()}})
         backward = [sum(call.operation.backward for call in example.calls) for example in examples]
         sums = [[found._sum(one), len(one.calls) - count, count] for one, count in zip(examples, backward, strict=True)]

@@ -63,11 +63,9 @@ def spread(given: EstimateSettings, engine: Any, processes: int = 4) -> Estimate
 
 def test_several_devices_share_the_batch_and_by_fsdp_the_model() -> None:
     """Of 16 bytes a parameter each of four holds 4, and what is put together."""
-    alone, ddp, fsdp = (peak_memory(one, VOCAB) or 0 for one in (training(), *(spread(training(), e) for e in ("ddp", "fsdp"))))
-    assert alone > ddp > fsdp
-    assert peak_memory(training().model_copy(update={"training": TrainingSettings(batch_size=16)}), VOCAB) == pytest.approx(
-        ddp, rel=0.1
-    )
+    alone, ddp = (peak_memory(one, VOCAB) or 0 for one in (training(), spread(training(), "ddp")))
+    quarter = training().model_copy(update={"training": TrainingSettings(batch_size=16)})
+    assert alone > ddp == pytest.approx(peak_memory(quarter, VOCAB), rel=0.1)
     large = EstimateSettings(model=settings(d_model=256, layers=8, context_length=16), training=TrainingSettings(batch_size=4))
     whole, shards = (peak_memory(spread(large, engine), VOCAB) or 0 for engine in ("ddp", "fsdp"))
     assert 0.25 * whole < shards < 0.5 * whole
