@@ -5,9 +5,9 @@ exchange by gloo the peak is met within 1 %, or exceeded by the gradients once m
 step.
 
 fsdp: torch's own code is rehearsed as one of so many processes, which are not there. So what it puts together, keeps, copies and
-sends is counted where it does so. Of two processes that exchange by gloo, the peak is met within 0.01 % where activations or logits
-make it. Where the end of a backward pass does, in small batches, micro-batches or blocks that are computed again, they took 6 to
-18 % more: about as much as one to four blocks.
+sends is counted where it does so. Of two processes that exchange by gloo, the peak is met within 0.01 % where activations or
+logits make it. Where the end of a backward pass does, as in small batches, micro-batches or where blocks are computed again, they
+took 6 to 18 % more: about as much as one to four blocks.
 """
 
 from collections.abc import Iterator
