@@ -55,11 +55,11 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         """The parts of the model that are computing, the innermost last."""
 
     def __enter__(self) -> Self:
-        torch.UntypedStorage.resize_ = lambda storage, size: self._resize(storage, size)  # type: ignore[method-assign]
+        cast(Any, torch.UntypedStorage).resize_ = lambda storage, size: self._resize(storage, size)
         return super().__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        torch.UntypedStorage.resize_ = RESIZE  # type: ignore[method-assign]
+        cast(Any, torch.UntypedStorage).resize_ = RESIZE
         super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
 
     def _resize(self, storage: torch.UntypedStorage, size: int) -> None:

@@ -33,7 +33,7 @@ def scratch(func: Any, args: tuple[Any, ...]) -> int:
     if func in (ATEN.mkldnn_rnn_layer.default, ATEN.mkldnn_rnn_layer_backward.default):
         return _scratch_of_lstm(args, backward=func is ATEN.mkldnn_rnn_layer_backward.default)
     if func.name() in EXCHANGING:
-        return max(tensor.nbytes for tensor in args[:2])
+        return max(int(tensor.nbytes) for tensor in args[:2])
     return _converted(args) if func.overloadpacket in MIXING else 0
 
 
