@@ -4,7 +4,8 @@ python -m stages.estimate --config FILE --tokens DIR [--fits MEMORY] --out DIR
 python -m stages.estimate largest-batch --config FILE --tokens DIR [--memory 4GB]
 python -m stages.estimate profile [--precision bf16] [--threads 2]
 
-The settings are those of the train stage, and `machine`, which may name another device than this machine. The second command
+The settings are those of the train stage, `machine`, which may name another device than this machine, and `spread`, the processes
+that share the work. The second command
 finds by real steps, from where the estimate says, the largest batch that runs within a limit of memory. The third measures this
 machine, so that estimates can say where the time goes and how fast a model will write.
 """
@@ -14,10 +15,10 @@ import sys
 from importlib import import_module
 
 from stages.lm import artifacts, script
+from stages.lm.accounting.devices import memory_of
 from stages.lm.accounting.estimate import estimate
 from stages.lm.accounting.fits import check
 from stages.lm.accounting.settings import EstimateSettings
-from stages.lm.accounting.sizes import memory_size
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
 from stages.lm.settings import parse
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fits", type=memory_size, metavar="MEMORY", help="refuse a training that needs more, as 80GB")
+    parser.add_argument("--fits", type=memory_of, metavar="MEMORY", help="refuse a training that needs more, as 80GB or h100")
 
 
 if __name__ == "__main__":

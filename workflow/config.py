@@ -13,8 +13,8 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
 
 from stages.lm import artifacts
-from stages.lm.accounting.settings import MachineSettings
-from stages.lm.accounting.sizes import memory_size
+from stages.lm.accounting.devices import memory_of
+from stages.lm.accounting.settings import MachineSettings, SpreadSettings
 from stages.lm.bpe.settings import BpeSettings
 from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
@@ -125,7 +125,7 @@ Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf | AccountingStudy, F
 
 def _memory(text: str) -> str:
     """An amount of memory, as one word."""
-    memory_size(text)
+    memory_of(text)
     return text.replace(" ", "")
 
 
@@ -146,8 +146,9 @@ class Execution(Settings):
     sample_every: PositiveInt | None = None
     """Steps of a training between samples of what a language model writes, shown in its log."""
     fits: Annotated[str, AfterValidator(_memory)] | None = None
-    """The memory of the device that trains, as 80GB or 74.5GiB. A training that by its estimate needs more ends the run before it
-    starts, with one line that says what would fit; by default nothing is refused."""
+    """The memory of the device that trains, as 80GB, 74.5GiB or the name of one that `machine` knows. A training that by its
+    estimate needs more on any of its devices ends the run before it starts, with one line that says what would fit; by default
+    nothing is refused."""
     time_limit: PositiveFloat | None = None
     """Seconds after which a training stops with a checkpoint, and its job fails; the same command goes on."""
     jobs: dict[str, JobSettings] = {}
@@ -160,6 +161,12 @@ class Execution(Settings):
     def job(self, stage: str) -> JobSettings:
         """What a job of `stage` asks for."""
         return self.jobs.get(stage, JobSettings()).over(self.jobs.get("all", JobSettings()))
+
+    def spread(self, experiment: Experiment) -> SpreadSettings:
+        """Over how many processes the experiment's training goes, and how; counting goes in one."""
+        job = experiment.job.over(self.job("train"))
+        processes = job.nodes * job.processes_per_node if experiment.model.trained_by == "gradient" else 1
+        return SpreadSettings(processes=processes, engine=self.engine)
 
 
 class Config(Settings):

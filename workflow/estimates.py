@@ -11,16 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages.lm.accounting.devices import memory_of
 from stages.lm.accounting.estimate import tokens_per_step
 from stages.lm.accounting.fits import check, peak_memory
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.parameters import parameters
-from stages.lm.accounting.sizes import memory_size, shown
+from stages.lm.accounting.settings import EstimateSettings
+from stages.lm.accounting.sizes import shown
 from stages.lm.accounting.table import duration
 from stages.lm.errors import UserError
 from stages.lm.models.seq2seq.settings import Seq2SeqSettings
 from stages.lm.reporting.cells import MISSING, Cell, table_text
-from stages.lm.training.settings import TrainSettings
 from workflow.config import load
 from workflow.jobs import read_estimate
 from workflow.plan import Node, Plan, build
@@ -32,12 +33,12 @@ class Planned(NamedTuple):
     """A training of the plan, and what is known of it."""
 
     name: str
-    settings: TrainSettings
+    settings: EstimateSettings
     vocab_size: int | None
     estimate: Mapping[str, Any] | None
 
     def peak(self) -> int | None:
-        """Bytes: of the estimate, or from the settings."""
+        """Bytes on each device: of the estimate, or from the settings."""
         if self.estimate:
             return int(self.estimate["memory_bytes"]["total"])
         return peak_memory(self.settings, self.vocab_size) if self.vocab_size else None
@@ -49,7 +50,7 @@ def planned(plan: Plan) -> Iterator[Planned]:
     nodes = {node.id: node for node in plan.stage("estimate")}
     for name, parts in report.settings["experiments"].items():
         node = nodes[parts["estimate"]]
-        settings = TrainSettings.model_validate({key: node.settings[key] for key in ("model", "training")})
+        settings = EstimateSettings.model_validate(node.settings)
         yield Planned(name, settings, vocab_size(node.inputs["tokens"]), read_estimate(RESULTS / node.id))
 
 
@@ -65,10 +66,10 @@ def vocab_size(tokens: Node) -> int | None:
 
 
 def check_fits(plan: Plan, limit: str | None) -> None:
-    """Raise UserError for the first experiment whose training needs more memory than `limit`, like `80GB`."""
+    """Raise UserError for the first experiment whose training needs more memory than `limit`, like `80GB` or `h100`."""
     if limit:
         for one in planned(plan):
-            check(f"experiments.{one.name}", one.settings, one.vocab_size, one.peak(), memory_size(limit))
+            check(f"experiments.{one.name}", one.settings, one.vocab_size, one.peak(), memory_of(limit))
 
 
 def table(plan: Plan) -> str:
@@ -106,7 +107,7 @@ def row(one: Planned) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workflow.estimates", description=__doc__)
     parser.add_argument("config", type=Path)
-    parser.add_argument("--fits", metavar="MEMORY", help="the memory of a device, as 80GB; by default what execution.fits says")
+    parser.add_argument("--fits", metavar="MEMORY", help="the memory of a device, as 80GB or h100 (default: execution.fits)")
     given = parser.parse_args()
     config = load(given.config)
     plan = build(config)

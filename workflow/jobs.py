@@ -23,6 +23,10 @@ MARGIN = 1.5
 START_MINUTES = 10
 """Time to start, to verify inputs and to write the artifact."""
 
+WHOLE = 4 + 12
+"""Bytes for each parameter that the first process of a training in shards holds in its machine's memory: a copy of the weights,
+and a checkpoint of weights and optimizer."""
+
 CPUS = {"bpe": 8, "tokenize": 8}
 """Processors for the stages that share their work among any number of processes."""
 
@@ -94,12 +98,16 @@ def read_estimate(folder: Path) -> Estimate | None:
 
 
 def memory_mb(stage: str, job: JobSettings, estimate: Estimate | None, attempt: int = 1) -> int:
-    """Memory on each node. Every process of a training holds weights, gradients and optimizer; the libraries are counted each."""
+    """Memory on each node: that of every process, and the libraries each. Whatever a training takes in shards is somewhere
+    whole: in an evaluation, and for every checkpoint in its first process."""
     first, _ = FALLBACK.get(stage, REPORT)
     if job.memory_mb:
         first = job.memory_mb
     elif estimate:
-        first = job.processes_per_node * (LIBRARIES_MB + int(MARGIN * estimate["memory_bytes"]["total"] / 2**20))
+        needed = job.processes_per_node * estimate["memory_bytes"]["total"]
+        if estimate["spread"].get("engine") == "fsdp":
+            needed += WHOLE * estimate["parameters"]["total"]
+        first = job.processes_per_node * LIBRARIES_MB + int(MARGIN * needed / 2**20)
     return int(first * MARGIN ** (attempt - 1))
 
 

@@ -131,7 +131,8 @@ def add_experiment(
             job=execution.job("tokenize"),
         )
     )
-    estimate = add("estimate", {**trained, "machine": execution.machine.resolved()}, None, tokens=tokens)
+    promised = {"machine": execution.machine.resolved(), "spread": execution.spread(experiment).resolved()}
+    estimate = add("estimate", {**trained, **promised}, None, tokens=tokens)
     train = add("train", trained, estimate, tokens=tokens)
     evaluation, decoding = experiment.evaluation.resolved(), experiment.decoding.resolved()
     read: dict[str, Node] = {}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stages.lm.accounting.spread_memory import spread_memory
 from stages.lm.errors import UserError
 from tests.workflow.configs import BASE, changed
 from workflow import estimates
@@ -78,6 +79,20 @@ def test_an_estimate_counts_more_than_the_settings(tmp_path: Path) -> None:
     write(planned(), tmp_path)
     with pytest.raises(UserError, match=r"experiments\.gpt: training needs 5\.00 GB at its peak, more than the 1\.00 GB of fits"):
         estimates.check_fits(planned(), "1GB")
+
+
+def test_the_memory_is_that_of_each_process_of_the_training() -> None:
+    peaks = {}
+    for engine in ("ddp", "fsdp"):
+        (one,) = estimates.planned(planned("execution", {"engine": engine, "jobs": {"train": {"processes": 4}}}))
+        peaks[engine] = one.peak()
+        assert peaks[engine] == spread_memory(one.settings.model, one.settings.training, 300, 4, engine)["total"]
+    assert peaks["ddp"] != peaks["fsdp"]
+
+
+def test_a_device_is_a_limit() -> None:
+    assert planned("execution.fits", "h100").stage("estimate")[0].options == ("--fits", "h100")
+    estimates.check_fits(planned(), "h100")
 
 
 def test_the_limit_is_told_to_the_estimates_and_moves_nothing() -> None:

@@ -15,8 +15,13 @@ from workflow.plan import Node, build
 GIB = 2**30
 
 
-def estimate(memory: int, seconds: float | None = None) -> dict[str, Any]:
-    return {"memory_bytes": {"total": memory}, "time": {"seconds": seconds}}
+def estimate(memory: int, seconds: float | None = None, **spread: Any) -> dict[str, Any]:
+    return {
+        "memory_bytes": {"total": memory},
+        "parameters": {"total": 10**6},
+        "spread": {"processes": 1, **spread},
+        "time": {"seconds": seconds},
+    }
 
 
 def asked(stage: str = "train", job: JobSettings | None = None, **more: Any) -> dict[str, Any]:
@@ -36,6 +41,19 @@ def test_memory_and_time_follow_the_estimate_with_a_margin() -> None:
 def test_every_process_has_its_own_libraries_and_weights() -> None:
     alone, four = (asked(job=JobSettings(gpus=gpus), estimate=estimate(GIB)) for gpus in (1, 4))
     assert four["mem_mb"] == 4 * alone["mem_mb"]
+
+
+def test_a_model_in_shards_is_somewhere_whole() -> None:
+    """Four processes of 1 GiB, and a copy of the weights with a checkpoint of all: 16 bytes for each of a million parameters."""
+    found = asked(job=JobSettings(processes=4), estimate=estimate(GIB, processes=4, engine="fsdp"))
+    assert found["mem_mb"] == 4 * 1500 + int(1.5 * (4 * 1024 + 16e6 / 2**20))
+
+
+def test_estimates_are_of_the_processes_of_the_training() -> None:
+    data = changed("execution", {"engine": "fsdp", "jobs": {"train": {"nodes": 2, "gpus": 4}}})
+    assert planned(data)["estimate"].settings["spread"] == {"processes": 8, "engine": "fsdp"}
+    data["experiments"]["gpt"]["job"] = {"nodes": 1, "processes": 1}
+    assert planned(data)["estimate"].settings["spread"] == {"processes": 1}
 
 
 def test_every_attempt_asks_for_half_as_much_again() -> None:
@@ -102,8 +120,12 @@ def test_the_stage_counts_over_all_and_the_experiment_over_the_stage() -> None:
 
 
 def test_what_jobs_ask_for_is_no_part_of_an_artifact() -> None:
+    """But of the estimate, which promises the memory of each process, and of the report that shows it."""
     plain, asking = planned(changed("title", "T")), planned(changed("title", "T") | {"execution": {"jobs": {"all": {"gpus": 2}}}})
-    assert {node.id for node in plain.values()} == {node.id for node in asking.values()}
+    differing = {stage for stage, node in plain.items() if node.id != asking[stage].id}
+    assert differing == {"estimate", "report"}
+    more = planned(changed("title", "T") | {"execution": {"jobs": {"all": {"cpus": 2, "memory_mb": 9}}}})
+    assert {node.id for node in plain.values()} == {node.id for node in more.values()}
 
 
 def test_an_unknown_stage_is_refused_by_name() -> None:

@@ -1,5 +1,6 @@
 """Real training steps and real texts of small models, with a clock at every operation: what a profile is fitted to."""
 
+import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +32,8 @@ class Watched(NamedTuple):
     """Of the work without clocks."""
     passes: int = 1
     """How often it goes through the model: once for each token of a text."""
+    spread: float = 1.0
+    """The median over the fastest of its repetitions."""
 
 
 class Clock(Watching):  # type: ignore[no-untyped-call]
@@ -149,4 +152,7 @@ def watched(works: list[Work], device: torch.device, passes: int = 1) -> list[Wa
     fastest = [
         [Timed(same[0].operation, min(call.seconds for call in same)) for same in zip(*rounds, strict=True)] for rounds in calls
     ]
-    return [Watched(found, min(times), passes) for found, times in zip(fastest, seconds, strict=True)]
+    return [
+        Watched(found, min(times), passes, statistics.median(times) / min(times))
+        for found, times in zip(fastest, seconds, strict=True)
+    ]

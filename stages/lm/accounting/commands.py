@@ -64,8 +64,8 @@ def profile_command(arguments: Sequence[str]) -> int:
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="as training.precision")
     parser.add_argument("--threads", type=int, default=TrainingSettings().threads, help="as training.threads")
     args = parser.parse_args(arguments)
+    profile.of_writing(args.threads, measuring=True)  # first, since training sets arithmetic and memory for the whole process
     profile.of_training(TrainingSettings(precision=args.precision, threads=args.threads), measuring=True)
-    profile.of_writing(args.threads, measuring=True)
     return 0
 
 

@@ -1,9 +1,13 @@
-"""What one call of each kind of operation takes, fitted to calls that were timed.
+"""What one call of each kind of operation takes, fitted to calls that were timed. Of operations without matrix products
 
     seconds = fixed + near * bytes that fit into a core's cache + middle * those that fit into the shared one + far * the rest
-              + work * seconds of its matrix products alone
 
-The last is known from the rates of matrix products; `work` says how much longer they take inside.
+and of those with
+
+    seconds = fixed + reading * seconds in which their bytes alone come from where they are + work * seconds of the products alone
+
+The last two are known from the rates that were measured of them: `work` says how much longer products take inside, and `reading`
+how much of the traffic the arithmetic does not hide. Of products with few rows that is nearly all, of large ones little.
 """
 
 import itertools
@@ -19,21 +23,32 @@ from stages.lm.settings import Settings
 CACHES = (2**20, 2**23)
 """Bytes about which a core's own cache and the shared one stop to help."""
 MANY = 4
-"""Different operations of a kind with products from which on a fixed part can be told from the products."""
+"""Different operations of a kind with products from which on its parts can be told from each other."""
+
+
+class Products(NamedTuple):
+    """What the matrix products inside an operation take by themselves: both nothing where there are none."""
+
+    arithmetic: float
+    """Seconds, their matrices at hand."""
+    reading: float
+    """Seconds in which these come from where they are."""
 
 
 class Cost(Settings):
-    """The coefficients of one kind: seconds, seconds per byte near and far, and a factor."""
+    """The coefficients of one kind: seconds, seconds per byte near and far, and factors."""
 
     fixed: float
     near: float
     middle: float
     far: float
+    reading: float
     work: float
 
-    def seconds(self, operation: Operation, products: float) -> float:
-        """Of one call, whose matrix products alone take `products` seconds."""
-        return float(np.dot((self.fixed, self.near, self.middle, self.far, self.work), _features(operation, products)))
+    def seconds(self, operation: Operation, products: Products) -> float:
+        """Of one call."""
+        coefficients = (self.fixed, self.near, self.middle, self.far, self.reading, self.work)
+        return float(np.dot(coefficients, _features(operation, products)))
 
 
 class Timed(NamedTuple):
@@ -43,27 +58,30 @@ class Timed(NamedTuple):
     seconds: float
 
 
-def fit(calls: Sequence[tuple[Timed, float]]) -> Cost:
-    """The cost of calls of one kind, each with the seconds of its matrix products alone: by these where it has some, else by
-    its bytes."""
+def fit(calls: Sequence[tuple[Timed, Products]]) -> Cost:
+    """The cost of calls of one kind, each with what its matrix products take alone: by these where it has some, else by its
+    bytes."""
     features = np.array([_features(call.operation, products) for call, products in calls])
     distinct = len({call.operation for call, _ in calls})
-    used = [0, 1, 2, 3] if not calls[0][0].operation.products else [0, 3, 4] if distinct >= MANY else [4]
-    coefficients = np.zeros(5)
+    used = [0, 1, 2, 3] if not calls[0][0].operation.products else [0, 4, 5] if distinct >= MANY else [5]
+    coefficients = np.zeros(features.shape[1])
     coefficients[used] = least_squares(features[:, used], np.array([call.seconds for call, _ in calls]))
     return Cost(**{name: float(value) for name, value in zip(Cost.model_fields, coefficients, strict=True)})
 
 
-def least_squares(features: NDArray[np.float64], seconds: NDArray[np.float64], rounds: int = 4) -> NDArray[np.float64]:
-    """Coefficients, none negative, that explain `seconds` whose errors grow with their root: what is fitted adds up to the whole.
+def least_squares(
+    features: NDArray[np.float64], seconds: NDArray[np.float64], power: float = 0.5, rounds: int = 4
+) -> NDArray[np.float64]:
+    """Coefficients, none negative, that explain `seconds` whose errors grow with a power of them.
 
-    features: (calls, features), a handful of features, of which every subset is tried. Errors are weighted by what is fitted,
-    in rounds, and not by what was measured, which would draw everything down.
+    With their root, as of many things added up, what is fitted adds up to the whole. With the first power every example counts
+    the same, however long it takes. features: (calls, features), a handful of features, of which every subset is tried. Errors
+    are weighted by what is fitted, in rounds, and not by what was measured, which would draw everything down.
     """
     best = np.zeros(features.shape[1])
     expected = seconds
     for _ in range(rounds):
-        weights = 1 / np.sqrt(np.maximum(expected, 1e-9))
+        weights = np.maximum(expected, 1e-9) ** -power
         scaled, target, least = features * weights[:, None], seconds * weights, np.inf
         for size in range(1, features.shape[1] + 1):
             for chosen in map(list, itertools.combinations(range(features.shape[1]), size)):
@@ -76,6 +94,6 @@ def least_squares(features: NDArray[np.float64], seconds: NDArray[np.float64], r
     return best
 
 
-def _features(operation: Operation, products: float) -> tuple[float, ...]:
+def _features(operation: Operation, products: Products) -> tuple[float, ...]:
     own, shared = (min(operation.bytes, cache) for cache in CACHES)
-    return 1.0, float(own), float(shared - own), float(operation.bytes - shared), products
+    return 1.0, float(own), float(shared - own), float(operation.bytes - shared), products.reading, products.arithmetic

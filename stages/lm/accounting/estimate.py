@@ -12,6 +12,7 @@ from stages.lm.accounting.memory import training_memory
 from stages.lm.accounting.parameters import parameters
 from stages.lm.accounting.settings import EstimateSettings
 from stages.lm.accounting.speed import predict, predict_writing, price
+from stages.lm.accounting.spread_memory import memory_of_each
 from stages.lm.models.seq2seq.settings import TranslatorSettings
 from stages.lm.models.settings import NgramSettings
 from stages.lm.models.vectors.settings import VectorSettings
@@ -23,7 +24,7 @@ log = logging.getLogger("stagecraft")
 
 
 def estimate(settings: EstimateSettings, vocab_size: int, train: TokenArray | PairArray) -> dict[str, Any]:
-    """Parameters, FLOPs, memory by component, time, energy and money.
+    """Parameters, FLOPs, memory by component on each device, time, energy and money.
 
     The tokens of a model that translates are those of the target, which it predicts. Steps of the run itself say more of its time
     than what is known of the machine, where there are both.
@@ -36,8 +37,7 @@ def estimate(settings: EstimateSettings, vocab_size: int, train: TokenArray | Pa
     batch = None if isinstance(model, NgramSettings) else random_batch(model, training, vocab_size, lengths)
     tokens = round(training.steps * tokens_per_step(settings, lengths)) if batch else read
     forward = forward_flops_per_token(model, vocab_size, lengths=lengths)
-    memory = training_memory(model, training, vocab_size, read, longest)
-    measured = calibrate(settings, vocab_size, train, memory["total"], batch)
+    measured = calibrate(settings, vocab_size, train, training_memory(model, training, vocab_size, read, longest)["total"], batch)
     predicted = predict(settings, vocab_size, batch, training_flops(forward, batch.tokens)) if batch else {}
     speed = measured.get("tokens_per_second") or predicted.get("tokens_per_second")
     seconds = tokens / speed if speed else None
@@ -47,7 +47,8 @@ def estimate(settings: EstimateSettings, vocab_size: int, train: TokenArray | Pa
         "tokens": tokens,
         "parameters": parameters(model, vocab_size, read),
         "flops": breakdown(settings, vocab_size, forward, tokens, lengths),
-        "memory_bytes": memory,
+        "spread": settings.spread.resolved(),
+        "memory_bytes": memory_of_each(settings, vocab_size, read, longest),
         "course_memory_bytes": by_the_course(settings, vocab_size),
         "decoding": decoding(settings) | {"tokens_per_second": predict_writing(settings, vocab_size)},
         "time": {"tokens_per_second": speed, "seconds": seconds} | (price(seconds, settings.machine) if seconds else {}),

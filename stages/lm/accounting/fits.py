@@ -1,51 +1,57 @@
 """Whether a training fits into a device's memory, and with which micro-batches it would."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 
 from stages.lm.accounting.largest_batch import last_below
-from stages.lm.accounting.memory import training_memory
+from stages.lm.accounting.settings import EstimateSettings
 from stages.lm.accounting.sizes import shown
+from stages.lm.accounting.spread_memory import memory_of_each
 from stages.lm.errors import UserError
 from stages.lm.models.seq2seq.settings import RnnSeq2SeqSettings, TransformerSeq2SeqSettings
-from stages.lm.training.settings import TrainSettings
 
 
-def peak_memory(settings: TrainSettings, vocab_size: int, tokens: int = 0) -> int | None:
-    """Bytes at the peak of training; None where only the text tells: for what counts it, and for pairs of sentences."""
+def peak_memory(settings: EstimateSettings, vocab_size: int, tokens: int = 0) -> int | None:
+    """Bytes at the peak of training, on each device; None where only the text tells: for what counts it, and for pairs of
+    sentences."""
     model = settings.model
     if isinstance(model, TransformerSeq2SeqSettings | RnnSeq2SeqSettings) or (model.trained_by == "counting" and not tokens):
         return None
-    return training_memory(model, settings.training, vocab_size, tokens)["total"]
+    return memory_of_each(settings, vocab_size, tokens)["total"]
 
 
-def check(where: str, settings: TrainSettings, vocab_size: int | None, needed: int | None, limit: int) -> None:
+def check(where: str, settings: EstimateSettings, vocab_size: int | None, needed: int | None, limit: int) -> None:
     """Raise UserError where training needs more than `limit` bytes; the message says what would fit. `where`: the experiment."""
     if needed is None or needed <= limit:
         return
-    what = f"{where}: training needs {shown(needed)} at its peak, more than the {shown(limit)} of fits"
+    each = f" on each of {settings.spread.processes} devices" if settings.spread.processes > 1 else ""
+    what = f"{where}: training needs {shown(needed)} at its peak{each}, more than the {shown(limit)} of fits"
     raise UserError(f"{what}; {remedy(settings, vocab_size, limit)}")
 
 
-def remedy(settings: TrainSettings, vocab_size: int | None, limit: int) -> str:
-    """The largest micro-batch that fits, without and with activation checkpointing, or how much even the smallest one takes."""
-    training = settings.training
+def remedy(settings: EstimateSettings, vocab_size: int | None, limit: int) -> str:
+    """The largest micro-batch that fits, without and with activation checkpointing, then with the model in shards where there are
+    several devices, or how much even the smallest one takes."""
+    training, spread = settings.training, settings.spread
     if settings.model.trained_by == "counting":
         return "give it less text, a smaller model or a larger device"
     if vocab_size is None or peak_memory(settings, vocab_size) is None:
         return "take a smaller training.micro_batch_size, a smaller model or a larger device"
 
-    def peak(again: bool, size: int) -> int:
+    def peak(sharded: bool, again: bool, size: int) -> int:
         changes = {"micro_batch_size": size, "activation_checkpointing": again or training.activation_checkpointing}
-        smaller = settings.model_copy(update={"training": training.model_copy(update=changes)})
-        return peak_memory(smaller, vocab_size) or 0
+        engine = "fsdp" if sharded else spread.engine
+        smaller = {"training": training.model_copy(update=changes), "spread": spread.model_copy(update={"engine": engine})}
+        return peak_memory(settings.model_copy(update=smaller), vocab_size) or 0
 
-    for again in (False, True):
-        size = largest(partial(peak, again), training.batch_size, limit)
+    shards = (False, True) if spread.processes > 1 and spread.engine == "ddp" else (False,)
+    for sharded, again in itertools.product(shards, (False, True)):
+        size = largest(partial(peak, sharded, again), max(1, training.batch_size // spread.processes), limit)
         if size:
-            checkpointed = "training.activation_checkpointing: true with " if again else ""
-            return f"{checkpointed}training.micro_batch_size: {size} needs {shown(peak(again, size))}"
-    return f"even one sequence at a time needs {shown(peak(False, 1))}, so take a smaller model or a larger device"
+            asked = ["execution.engine: fsdp with "] * sharded + ["training.activation_checkpointing: true with "] * again
+            return f"{''.join(asked)}training.micro_batch_size: {size} needs {shown(peak(sharded, again, size))}"
+    return f"even one sequence at a time needs {shown(peak(shards[-1], False, 1))}, so take a smaller model or a larger device"
 
 
 def largest(peak: Callable[[int], int], most: int, limit: int) -> int:

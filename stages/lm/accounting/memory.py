@@ -16,6 +16,8 @@ from stages.lm.accounting.rehearsal import as_on_gpu, rehearse
 from stages.lm.accounting.storages import Storages
 from stages.lm.models.settings import ModelSettings, NgramSettings
 from stages.lm.training.batches import Batch
+from stages.lm.training.distributed import ALONE, Ranks
+from stages.lm.training.engines import Engine
 from stages.lm.training.settings import TrainingSettings
 
 ORDER = ("weights", "unsharded", "gradients", "optimizer", "batch", "embedding", "attention", "feed_forward", "recurrence",
@@ -46,8 +48,15 @@ def kept_activations(
     return in_order({name: found[name] for name in ACTIVATIONS if name in found})
 
 
-def rehearsed(settings: ModelSettings, training: TrainingSettings, vocab_size: int, lengths: Lengths | None = None) -> Storages:
-    """What becomes of all storages in one step of a training under way."""
+def rehearsed(
+    settings: ModelSettings,
+    training: TrainingSettings,
+    vocab_size: int,
+    lengths: Lengths | None = None,
+    ranks: Ranks = ALONE,
+    engine: Engine = "ddp",
+) -> Storages:
+    """What becomes of all storages in one step of a training under way, in one of several processes if there are `ranks`."""
     on_gpu = training.device == "cuda" or (training.device == "auto" and torch.cuda.is_available())
 
     def batch() -> Batch:
@@ -58,7 +67,7 @@ def rehearsed(settings: ModelSettings, training: TrainingSettings, vocab_size: i
 
     log = Storages(vocab_size, with_scratch=not on_gpu)
     with as_on_gpu(on_gpu):
-        rehearse(settings, training, vocab_size, batch, log, steps=1)
+        rehearse(settings, training, vocab_size, batch, log, 1, ranks, engine)
     return log
 
 

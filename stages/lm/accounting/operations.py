@@ -47,6 +47,8 @@ class Operation(NamedTuple):
     """Of the matrix products, as torch counts them."""
     bytes: int
     """Read and written; nothing for views."""
+    backward: bool = False
+    """Called by autograd, and not by Python."""
 
 
 class Operations(Watching):  # type: ignore[no-untyped-call]
@@ -102,7 +104,9 @@ def operation(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: 
     count = flop_registry.get(func._overloadpacket)
     inside = tuple(products(func.name(), args))
     flops = count(*args, **kwargs, out_val=result) if count else sum(product.flops for product in inside)
-    return Operation(kind, inside, int(flops), traffic(func, given, made))
+    # Blocks that are computed again in the backward pass have gradients enabled: Python calls them.
+    backward = torch._C._current_graph_task_id() >= 0 and not torch.is_grad_enabled()
+    return Operation(kind, inside, int(flops), traffic(func, given, made), backward)
 
 
 def traffic(func: Any, given: list[Tensor], made: list[Tensor]) -> int:

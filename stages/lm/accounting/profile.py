@@ -2,8 +2,10 @@
 
 It is measured once, in some seconds, and kept as a file: it belongs to the machine, not to a config. Matrix products are measured
 on a grid of shapes, and the operations of a few small models are timed one by one while these take real training steps and write
-real texts. What the whole of a step takes beyond the sum of its operations is spread over them: a factor, and so much for each
-call.
+real texts. What a call takes that does nothing is the clock's and is taken off. What the whole of a step takes beyond the sum of
+its operations is spread over them: a factor, so much for each call from Python, and so much for each by autograd.
+
+A machine that does other work meanwhile is measured again, and its profile is not kept if that does not end (`quiet.py`).
 """
 
 import fcntl
@@ -20,9 +22,9 @@ import numpy as np
 import torch
 
 from stages.lm import provenance
-from stages.lm.accounting import clocked, costs, products
+from stages.lm.accounting import clocked, costs, products, quiet
 from stages.lm.accounting.clocked import Watched
-from stages.lm.accounting.costs import Cost, Timed
+from stages.lm.accounting.costs import Cost, Products, Timed
 from stages.lm.accounting.operations import Operation
 from stages.lm.accounting.products import Grid
 from stages.lm.accounting.roofline import part_of, resident
@@ -34,7 +36,7 @@ from stages.lm.training.settings import TrainingSettings
 log = logging.getLogger("stagecraft")
 
 FOLDER = Path("state") / "machines"
-FORMAT = 1
+FORMAT = 2
 ANY = "any"
 """The cost of kinds that the small models have none of: that of all kinds without matrix products together."""
 
@@ -49,20 +51,25 @@ class Profile(Settings):
     costs: dict[str, Cost] = {}
     whole: float = 1.0
     """How much longer a step takes than its operations one by one."""
-    call: float = 0.0
-    """And seconds more for each call, Python's part; or less, since to watch a call takes longer."""
+    python: float = 0.0
+    """And seconds more for each call from Python."""
+    autograd: float = 0.0
+    """The same for each by autograd."""
+    spread: float = 1.0
+    """The median step over the fastest one, in the middle of the small models: how well their repetitions agree."""
 
-    def alone(self, operation: Operation, together: int) -> float:
-        """Seconds of the matrix products inside, where those of all operations read and write `together` bytes."""
+    def alone(self, operation: Operation, together: int) -> Products:
+        """The matrix products inside, where those of all operations read and write `together` bytes."""
         if not operation.products:
-            return 0.0
+            return Products(0.0, 0.0)
         arithmetic = sum(products.seconds(product, self.products) for product in operation.products)
-        return max(arithmetic, operation.bytes / self.streams.rate((max(1, together),)))
+        return Products(arithmetic, operation.bytes / self.streams.rate((max(1, together),)))
 
     def seconds(self, operation: Operation, together: int) -> dict[str, float]:
         cost = self.costs.get(operation.kind) or self.costs[ANY]
         moving = cost.seconds(operation, self.alone(operation, together)) - cost.fixed
-        return {part_of(operation): self.whole * moving, "calls": max(0.0, self.whole * cost.fixed + self.call)}
+        called = self.autograd if operation.backward else self.python
+        return {part_of(operation): self.whole * moving, "calls": self.whole * cost.fixed + called}
 
     def peak(self, precision: str) -> float:
         """Operations per second of the fastest product measured."""
@@ -70,22 +77,32 @@ class Profile(Settings):
         return max(rate for name, grid in self.products.items() if name.startswith(dtype) for rate in grid.rates)
 
     def fitted(self, examples: Iterable[Watched]) -> "Profile":
-        """With the costs that explain these examples."""
-        examples = list(examples)
-        kinds: dict[str, list[tuple[Timed, float]]] = defaultdict(list)
+        """With the costs that explain these examples, of which a short one counts as much as a long one."""
+        examples = list(map(_net, examples))
+        kinds: dict[str, list[tuple[Timed, Products]]] = defaultdict(list)
         for example in examples:
             together = _together(example)
             for call in example.calls:
                 kinds[call.operation.kind].append((call, self.alone(call.operation, together)))
-        kinds[ANY] = [call for calls in kinds.values() for call in calls if not call[0].operation.products]
+        moving = [call for calls in kinds.values() for call in calls if call[0].operation.bytes]
+        kinds[ANY] = [call for call in moving if not call[0].operation.products]
         found = self.model_copy(update={"costs": {kind: costs.fit(calls) for kind, calls in kinds.items()}})
-        sums = np.array([[found._sum(example), len(example.calls), -len(example.calls)] for example in examples])
-        whole, more, less = costs.least_squares(sums, np.array([example.seconds for example in examples]))
-        return found.model_copy(update={"whole": float(whole), "call": float(more - less)})
+        backward = [sum(call.operation.backward for call in example.calls) for example in examples]
+        sums = [[found._sum(one), len(one.calls) - count, count] for one, count in zip(examples, backward, strict=True)]
+        fitted = costs.least_squares(np.array(sums, float), np.array([example.seconds for example in examples]), power=1.0)
+        spread = float(np.median([example.spread for example in examples]))
+        return found.model_copy(update=dict(zip(("whole", "python", "autograd"), map(float, fitted), strict=True), spread=spread))
 
     def _sum(self, example: Watched) -> float:
         together = _together(example)
         return sum(sum(self.seconds(call.operation, together).values()) for call in example.calls)
+
+
+def _net(example: Watched) -> Watched:
+    """Without what the clock takes for each call: as much as the middle one of those that move nothing."""
+    idle = [call.seconds for call in example.calls if not call.operation.bytes and not call.operation.flops]
+    own = float(np.median(idle)) if idle else 0.0
+    return example._replace(calls=[call._replace(seconds=max(0.0, call.seconds - own)) for call in example.calls])
 
 
 def _together(example: Watched) -> int:
@@ -146,7 +163,8 @@ def _kept(
             return None
         log.info("measuring this machine for %s, once: matrix products of many shapes, steps of small models", work)
         began = time.perf_counter()
-        found = measure().model_copy(update={"about": about})
+        found = quiet.undisturbed(measure, lambda profile: profile.spread, torch.get_num_threads())
+        found = found.model_copy(update={"about": about})
         new = file.with_suffix(".new")
         new.write_text(json.dumps(found.resolved(), indent=1) + "\n", encoding="utf-8")
         new.replace(file)

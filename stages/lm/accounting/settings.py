@@ -1,4 +1,4 @@
-"""What an estimate is told about the machine that will train, and about prices."""
+"""What an estimate is told about the machine that will train, about prices, and about the processes that share the work."""
 
 from typing import Literal
 
@@ -11,7 +11,8 @@ from stages.lm.training.settings import TrainSettings
 class MachineSettings(Settings):
     """The machine that will train, and what it costs. It changes what is promised, never a result."""
 
-    device: Literal["here", "a100", "h100", "h200", "b200", "rtx-4090", "rtx-3060", "m2", "laptop", "desktop"] = "here"
+    device: Literal["here", "a100", "a100-pcie", "a100-40gb", "a100-40gb-pcie", "h100", "h100-pcie", "h200", "b200", "gb200",
+                    "rtx-4090", "rtx-3060", "m2", "laptop", "desktop"] = "here"  # fmt: skip
     """here: this machine, as it is measured. The others: what their data sheets say, and no hardware is needed."""
     devices: PositiveInt = 1
     """How many share the work; the time between them is not estimated."""
@@ -25,10 +26,22 @@ class MachineSettings(Settings):
     """Of a rented device, in your currency."""
 
 
-class EstimateSettings(TrainSettings):
-    """Settings of the estimate stage: those of training, and the machine."""
+class SpreadSettings(Settings):
+    """The processes that train one model together."""
 
-    machine: MachineSettings = MachineSettings()
+    processes: PositiveInt = 1
+    engine: Literal["ddp", "fsdp"] = "ddp"
+    """ddp: each holds the whole model; fsdp: each holds a shard. Of one process it means nothing."""
 
     def resolved(self) -> dict[str, object]:
-        return super().resolved() | {"machine": self.machine.resolved()}
+        return super().resolved() if self.processes > 1 else {"processes": 1}
+
+
+class EstimateSettings(TrainSettings):
+    """Settings of the estimate stage: those of training, the machine, and the processes."""
+
+    machine: MachineSettings = MachineSettings()
+    spread: SpreadSettings = SpreadSettings()
+
+    def resolved(self) -> dict[str, object]:
+        return super().resolved() | {"machine": self.machine.resolved(), "spread": self.spread.resolved()}

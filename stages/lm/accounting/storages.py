@@ -3,7 +3,8 @@
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,8 @@ from stages.lm.accounting.rehearsal import Watching
 from stages.lm.accounting.workspaces import WORKSPACE, scratch, workspace
 from stages.lm.models.recurrent.layer import RecurrentLayer
 from stages.lm.training.batches import Batch
-from stages.lm.training.engines import blocks
 from stages.lm.training.learner import Learner
+from stages.lm.training.sharding import local
 
 PARTS = {
     "attn": "attention", "cross_attn": "attention", "attention": "attention", "ffn": "feed_forward",
@@ -22,6 +23,9 @@ PARTS = {
     "transform": "head", "ln_transform": "head", "readout": "head", "lm_head": "head", "head_loss": "head",
 }  # fmt: skip
 """The parts of models by the names of their modules."""
+
+
+RESIZE = torch.UntypedStorage.resize_
 
 
 class Storages(Watching):  # type: ignore[no-untyped-call]
@@ -43,17 +47,42 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         """Storages that came (True) or went (False), in order."""
         self.after_forward: list[int] = []
         """How many events there were when the model had given the loss of a micro-batch."""
-        self.blocks: list[int] = []
-        """Bytes of the weights of each block of the model."""
         self._numbers: dict[int, int] = {}
         """The storages that live, by torch's own key."""
+        self._empty: set[int] = set()
+        """The keys of those that hold nothing at present."""
         self._parts: list[str] = []
         """The parts of the model that are computing, the innermost last."""
 
-    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:  # noqa: ARG002
+    def __enter__(self) -> Self:
+        cast(Any, torch.UntypedStorage).resize_ = lambda storage, size: self._resize(storage, size)
+        return super().__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        cast(Any, torch.UntypedStorage).resize_ = RESIZE
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+
+    def _resize(self, storage: torch.UntypedStorage, size: int) -> None:
+        """FSDP takes memory away from weights and gives it back, by no operation that a mode sees."""
+        RESIZE(storage, size)
+        key = storage._cdata
+        if key not in self._numbers:
+            return
+        number = self._numbers[key]
+        if key not in self._empty:
+            self.events.append((number, False))
+        self._empty.discard(key)
+        if size:
+            self._numbers[key] = self._come(size, self.uses[number])
+        else:
+            self._empty.add(key)
+
+    def seen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 self._number(tensor)
+        if func.namespace == "fsdp":
+            self.mark("unsharded", filter(self._is_whole, tree_leaves((args, kwargs))))
         kept, taken = workspace(func, args), scratch(func, args) if self.with_scratch else 0
         if kept is not None:
             self.sizes[self._number(result[WORKSPACE])] = kept
@@ -65,7 +94,6 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         """Mark what is there before the first step, with the optimizer's state, and see what the modules do after it."""
         self.mark("weights", [*learner.model.parameters(), *learner.model.buffers()])
         self.mark("batch", batch.tensors)
-        self.blocks = [sum(weight.nbytes for weight in block.parameters()) for block in blocks(learner.model)]
         self._make_state(learner)
         for state in learner.optimizer.state.values():
             self.mark("optimizer", state.values())
@@ -91,7 +119,7 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         """These tensors are for that."""
         for tensor in tensors:
             if isinstance(tensor, Tensor):
-                self.uses[self._number(tensor)] = use
+                self.uses[self._number(local(tensor))] = use
 
     def peak(self, shares: Mapping[str, float] | None = None) -> dict[str, int]:
         """Bytes by use when the most is in use; of some uses only shares count."""
@@ -131,7 +159,10 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         return len(self.sizes) - 1
 
     def _gone(self, key: int) -> None:
-        self.events.append((self._numbers.pop(key), False))
+        number = self._numbers.pop(key)
+        if key not in self._empty:
+            self.events.append((number, False))
+        self._empty.discard(key)
 
     def _use(self, tensor: Tensor) -> str:
         """What a new storage is for. Gradients are computed without a graph of their own, so what has one is for the backward
@@ -141,6 +172,10 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         if self._parts:
             return self._parts[-1]
         return "other_activations" if torch.is_grad_enabled() else "workspace"
+
+    def _is_whole(self, value: Any) -> bool:
+        """Whether FSDP's operation does not read its shard of the weights here: what it sends and receives is of all ranks."""
+        return isinstance(value, Tensor) and self.uses[self._number(value)] != "weights"
 
     def _leave(self) -> None:
         self._parts.pop()

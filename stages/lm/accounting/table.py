@@ -9,7 +9,7 @@ def table(estimate: Mapping[str, Any]) -> str:
     blocks = [
         _block("parameters", estimate["parameters"], lambda value: f"{value:,}"),
         _operations(estimate["flops"]),
-        _block("memory in training", estimate["memory_bytes"], lambda value: f"{value / 1e6:,.1f} MB"),
+        _block(_where(estimate["spread"]), estimate["memory_bytes"], lambda value: f"{value / 1e6:,.1f} MB"),
     ]
     seconds, speed = estimate["time"]["seconds"], estimate["time"]["tokens_per_second"]
     promised = "not measured" if seconds is None else f"{duration(seconds)} at {speed:,.0f} tokens/s"
@@ -20,6 +20,12 @@ def table(estimate: Mapping[str, Any]) -> str:
     by_hand = estimate.get("course_memory_bytes", {}).get("total")
     course = f"\nmemory by the course's formula, all in float32 and kept: {by_hand / 1e6:,.1f} MB" if by_hand else ""
     return "\n\n".join([*blocks, f"training: {total}, {promised}{kept}{course}", *_predicted(estimate)])
+
+
+def _where(spread: Mapping[str, Any]) -> str:
+    """Whose memory it is."""
+    processes = spread["processes"]
+    return "memory in training" + (f", each of {processes} processes by {spread['engine']}" if processes > 1 else "")
 
 
 def _operations(flops: Mapping[str, Any]) -> str:

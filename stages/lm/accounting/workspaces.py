@@ -1,4 +1,5 @@
-"""What the CPU's kernels take beside their results, where it matters: oneDNN's LSTM, and operands that are converted first.
+"""What the CPU's kernels take beside their results, where it matters: oneDNN's LSTM, operands that are converted first, and the
+exchange between processes.
 
 torch's fake kernels don't know it. The LSTM's sizes are those that oneDNN's `rnn_utils.cpp` adds up, and that the allocator
 records over widths, lengths and types (version 3.12). Products take a few hundred KB for themselves, which is not counted.
@@ -31,6 +32,8 @@ def scratch(func: Any, args: tuple[Any, ...]) -> int:
     """Bytes that an operation takes and gives back."""
     if func in (ATEN.mkldnn_rnn_layer.default, ATEN.mkldnn_rnn_layer_backward.default):
         return _scratch_of_lstm(args, backward=func is ATEN.mkldnn_rnn_layer_backward.default)
+    if func.name() in EXCHANGING:
+        return max(int(tensor.nbytes) for tensor in args[:2])
     return _converted(args) if func.overloadpacket in MIXING else 0
 
 
@@ -43,6 +46,9 @@ def _scratch_of_lstm(args: tuple[Any, ...], *, backward: bool) -> int:
     extra = 4 * d * 4 * (_padded(inputs, 4) + _padded(d, 4)) + length * batch * d * number if backward else 0
     return int((length * batch + inputs + d) * gates + extra)
 
+
+EXCHANGING = ("c10d::_allgather_base_", "c10d::_reduce_scatter_base_")
+"""What shards are exchanged by. gloo copies what all processes have together (torch's `ProcessGroupGloo.cpp`)."""
 
 MIXING = {ATEN.add, ATEN.add_, ATEN.sub, ATEN.sub_, ATEN.mul, ATEN.mul_, ATEN.div, ATEN.div_}
 

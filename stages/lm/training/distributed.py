@@ -43,6 +43,12 @@ class Ranks:
         """This rank's part of `size` rows; the parts differ by at most one row."""
         return slice(self.rank * size // self.count, (self.rank + 1) * size // self.count)
 
+    def mesh(self, device_type: str) -> Any:
+        """All ranks in a row, as torch's sharding wants them."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        return init_device_mesh(device_type, (self.count,))
+
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over the ranks, in place; a GPU is not waited for."""
         if self.count > 1:

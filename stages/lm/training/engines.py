@@ -74,14 +74,13 @@ class Fsdp(Alone):
     """A shard of the model on every rank. The model's blocks are those in its lists of modules; the rest is one more unit."""
 
     def __init__(self, model: nn.Module, ranks: Ranks) -> None:
-        from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
         super().__init__(model)
         # Blocks may return views of their outputs; nobody changes these in place.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
         self.copy = copy.deepcopy(model).cpu() if ranks.is_first else None
-        mesh = init_device_mesh(next(model.parameters()).device.type, (ranks.count,))
+        mesh = ranks.mesh(next(model.parameters()).device.type)
         for block in blocks(model):
             fully_shard(block, mesh=mesh)
         self.sharded = fully_shard(self.module, mesh=mesh)

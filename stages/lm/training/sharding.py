@@ -5,8 +5,14 @@ from typing import Any, cast
 from torch import Tensor
 
 
-def is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor | type[Tensor]) -> bool:
+    """Also of the type of a tensor."""
     return hasattr(tensor, "full_tensor")
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's shard of a sharded tensor; any other as it is."""
+    return cast(Any, tensor).to_local() if is_sharded(tensor) else tensor
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -6,19 +6,20 @@ from typing import Any
 import pytest
 
 from stages.lm.accounting.fits import check, largest, peak_memory
+from stages.lm.accounting.settings import EstimateSettings, SpreadSettings
 from stages.lm.accounting.sizes import memory_size
 from stages.lm.errors import UserError
-from stages.lm.training.settings import TrainingSettings, TrainSettings
+from stages.lm.training.settings import TrainingSettings
 from tests.lm.models.variants import settings
 
 VOCAB = 500
 
 
-def training(**changes: Any) -> TrainSettings:
-    return TrainSettings(model=settings(context_length=64), training=TrainingSettings(batch_size=64, **changes))
+def training(**changes: Any) -> EstimateSettings:
+    return EstimateSettings(model=settings(context_length=64), training=TrainingSettings(batch_size=64, **changes))
 
 
-def refused(given: TrainSettings, limit: int) -> str:
+def refused(given: EstimateSettings, limit: int) -> str:
     with pytest.raises(UserError) as caught:
         check("experiments.gpt", given, VOCAB, peak_memory(given, VOCAB), limit)
     return str(caught.value)
@@ -54,6 +55,28 @@ def test_checkpointing_is_advised_where_one_sequence_is_too_much() -> None:
 
 def test_a_model_that_is_too_large_in_any_case_is_told_so() -> None:
     assert "even one sequence at a time needs" in refused(training(), 1000)
+
+
+def spread(given: EstimateSettings, engine: Any, processes: int = 4) -> EstimateSettings:
+    return given.model_copy(update={"spread": SpreadSettings(processes=processes, engine=engine)})
+
+
+def test_several_devices_share_the_batch_and_by_fsdp_the_model() -> None:
+    """Of 16 bytes a parameter each of four holds 4, and what is put together."""
+    alone, ddp = (peak_memory(one, VOCAB) or 0 for one in (training(), spread(training(), "ddp")))
+    quarter = training().model_copy(update={"training": TrainingSettings(batch_size=16)})
+    assert alone > ddp == pytest.approx(peak_memory(quarter, VOCAB), rel=0.1)
+    large = EstimateSettings(model=settings(d_model=256, layers=8, context_length=16), training=TrainingSettings(batch_size=4))
+    whole, shards = (peak_memory(spread(large, engine), VOCAB) or 0 for engine in ("ddp", "fsdp"))
+    assert 0.25 * whole < shards < 0.5 * whole
+
+
+def test_shards_are_advised_where_no_micro_batch_fits() -> None:
+    large = EstimateSettings(model=settings(d_model=256, layers=8, context_length=16), training=TrainingSettings(batch_size=4))
+    limit = (peak_memory(spread(large, "fsdp"), VOCAB) or 0) + 1
+    said = refused(spread(large, "ddp"), limit)
+    assert "at its peak on each of 4 devices, more than" in said
+    assert "; execution.engine: fsdp with training.micro_batch_size: 1 needs " in said
 
 
 def test_what_fits_or_is_unknown_passes() -> None:

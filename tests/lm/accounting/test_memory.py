@@ -58,7 +58,7 @@ def test_the_peak_of_runs_that_nobody_chose(case: tuple[dict[str, Any], dict[str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "tolerance"), [("ddp", 0.01), ("fsdp", 0.1)])
+@pytest.mark.parametrize(("engine", "tolerance"), [("ddp", 0.01), ("fsdp", 0.05)])
 def test_the_peak_of_two_processes(engine: Any, tolerance: float, tmp_path: Path, root: Path) -> None:
     """DDP makes its buckets anew after the first step, and the old ones may still be in use then: once more the gradients."""
     train = run({**GPT, "layers": 4, "d_model": 256, "context_length": 256}, {"batch_size": 8})
@@ -78,7 +78,7 @@ def test_shards_of_many_devices() -> None:
     numbers = parameters(train.model, 30_000, 0)["total"]
     assert count * sum(memory[name] for name in ("weights", "gradients", "optimizer")) == pytest.approx(16 * numbers, rel=1e-3)
     outside = 4 * (2 * 30_000 * 128 + 128)
-    assert memory["unsharded"] == 3 * outside + outside // count
+    assert memory["unsharded"] > outside  # which stays together to the end of the backward pass
 
 
 def test_an_end_without_memory_is_an_answer_and_any_other_is_not() -> None:
@@ -162,6 +162,17 @@ def test_counting_models_keep_their_counts() -> None:
     memory = training_memory(NgramSettings(family="ngram", order=3), TrainingSettings(), 100, tokens=50_000)
     assert memory["counts"] == 16 * 60_100
     assert memory["total"] == 16 * 60_100 + 40 * 50_000
+
+
+def test_memory_that_is_taken_away_and_given_back() -> None:
+    """As FSDP does with weights: a storage that lives on, empty."""
+    with Storages(7) as log:
+        tensor = torch.empty(10)
+        for size in (0, 40, 0):
+            tensor.untyped_storage().resize_(size)
+        del tensor
+    assert log.sizes == [40, 40]
+    assert log.events == [(0, True), (0, False), (1, True), (1, False)]
 
 
 def test_the_highest_moment_of_a_log() -> None:
