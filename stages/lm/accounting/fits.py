@@ -20,8 +20,14 @@ def peak_memory(settings: TrainSettings, vocab_size: int, tokens: int = 0) -> in
 
 
 def check(where: str, settings: TrainSettings, vocab_size: int | None, needed: int | None, limit: int) -> None:
-    """Raise UserError where training needs more than `limit` bytes; the message says what would fit. `where`: the experiment."""
+    """Raise UserError where training needs more than `limit` bytes; the message says what would fit. `where`: the experiment.
+
+    Micro-batches that the run chooses itself may be as small as one sequence.
+    """
     if needed is None or needed <= limit:
+        return
+    smallest = settings.with_training({"micro_batch_size": 1})
+    if settings.training.micro_batch_size == "auto" and vocab_size and (peak_memory(smallest, vocab_size) or 0) <= limit:
         return
     what = f"{where}: training needs {shown(needed)} at its peak, more than the {shown(limit)} of fits"
     raise UserError(f"{what}; {remedy(settings, vocab_size, limit)}")
@@ -37,8 +43,7 @@ def remedy(settings: TrainSettings, vocab_size: int | None, limit: int) -> str:
 
     def peak(again: bool, size: int) -> int:
         changes = {"micro_batch_size": size, "activation_checkpointing": again or training.activation_checkpointing}
-        smaller = settings.model_copy(update={"training": training.model_copy(update=changes)})
-        return peak_memory(smaller, vocab_size) or 0
+        return peak_memory(settings.with_training(changes), vocab_size) or 0
 
     for again in (False, True):
         size = largest(partial(peak, again), training.batch_size, limit)

@@ -92,8 +92,7 @@ def take(steps: Steps) -> int:
 
 def with_batch(settings: TrainSettings, size: int) -> TrainSettings:
     """The same run with another batch, all of it at once."""
-    changed = settings.training.model_copy(update={"batch_size": size, "micro_batch_size": None})
-    return settings.model_copy(update={"training": changed})
+    return settings.with_training({"batch_size": size, "micro_batch_size": None})
 
 
 def recorded_peak(profiler: Any) -> int:

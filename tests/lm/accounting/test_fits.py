@@ -56,6 +56,14 @@ def test_a_model_that_is_too_large_in_any_case_is_told_so() -> None:
     assert "even one sequence at a time needs" in refused(training(), 1000)
 
 
+def test_micro_batches_that_the_run_chooses_may_be_as_small_as_one_sequence() -> None:
+    one = peak_memory(training(micro_batch_size=1), VOCAB) or 0
+    auto = training(micro_batch_size="auto")
+    assert peak_memory(auto, VOCAB) == peak_memory(training(), VOCAB)
+    check("a", auto, VOCAB, peak_memory(auto, VOCAB), one)
+    refused(auto, one - 1)
+
+
 def test_what_fits_or_is_unknown_passes() -> None:
     check("a", training(), VOCAB, peak_memory(training(), VOCAB), 10**12)
     check("a", training(), VOCAB, None, 1)
