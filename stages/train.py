@@ -52,7 +52,7 @@ def main(ranks: Ranks = ALONE) -> None:
         job = Job.of(settings, tokens, name, options.state, options.milestone_every)
         job.ranks, job.engine = ranks, options.engine
         # Loaded by name: what it finds depends on the machine, not on code alone, and is remembered.
-        job.settle(import_module("stages.lm.accounting.choices").choose)
+        job.settle(lambda job: dict(import_module("stages.lm.accounting.choices").choose(job)))
         job.conduct = conduct_of(job, options)
         with ranks.together():
             if ranks.is_first:

@@ -32,17 +32,21 @@ def choose(job: Job) -> dict[str, Any]:
     if "micro_batch_size" in job.settings.left_open:
         chosen["micro_batch_size"] = micro_batch(job, lengths)
     if "compile" in job.settings.left_open:
-        share = {"batch_size": job.settings.training.batch_size // job.ranks.count}
-        settings = job.settings.with_training(chosen | share)
+        settings = job.settings.with_training(chosen | {"batch_size": share_of(job)})
         chosen["compile"] = job.ranks.from_first(lambda: compiling.pays(settings, job.source.vocab_size, lengths))
     return chosen
+
+
+def share_of(job: Job) -> int:
+    """The sequences of each rank."""
+    return max(1, job.settings.training.batch_size // job.ranks.count)
 
 
 def micro_batch(job: Job, lengths: Lengths | None) -> int:
     """How many sequences at once fit, by the estimate, into what is free on every rank: cut evenly, so that a little more or less
     memory chooses the same. Raises UserError where not even one does."""
     settings, ranks = job.settings, job.ranks
-    share = settings.training.batch_size // ranks.count
+    share = share_of(job)
 
     def peak(size: int) -> int:
         training = settings.with_training({"micro_batch_size": size}).training

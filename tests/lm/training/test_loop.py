@@ -96,7 +96,7 @@ def test_graphs_are_asked_for_on_gpus(
 ) -> None:
     """What is not chosen yet is not compiled."""
     asked: list[str | None] = []
-    monkeypatch.setattr(torch, "compile", lambda function, mode: asked.append(mode))
+    monkeypatch.setattr(torch, "compile", lambda *_, mode: asked.append(mode))
     machine.compiled(print, SETTINGS.model_copy(update={"compile": compile}), torch.device(device))
     assert asked == modes
 
