@@ -27,13 +27,15 @@ def choose(job: Job) -> dict[str, Any]:
     """Values for the settings that a job leaves open. All its ranks have to ask, before they build their models."""
     machine.prepare(job.settings.training)
     train = job.source.split("train")
-    lengths = Lengths.longest(train, job.settings.training.batch_size) if isinstance(train, PairArray) else None
+    pairs = train if isinstance(train, PairArray) else None
     chosen: dict[str, Any] = {}
     if "micro_batch_size" in job.settings.left_open:
-        chosen["micro_batch_size"] = micro_batch(job, lengths)
+        longest = Lengths.longest(pairs, job.settings.training.batch_size) if pairs else None
+        chosen["micro_batch_size"] = micro_batch(job, longest)
     if "compile" in job.settings.left_open:
         settings = job.settings.with_training(chosen | {"batch_size": share_of(job)})
-        chosen["compile"] = job.ranks.from_first(lambda: compiling.pays(settings, job.source.vocab_size, lengths))
+        mean = Lengths.of(pairs) if pairs else None
+        chosen["compile"] = job.ranks.from_first(lambda: compiling.pays(settings, job.source.vocab_size, mean))
     return chosen
 
 

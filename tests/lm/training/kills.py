@@ -29,7 +29,7 @@ from stages.lm.models import registry
 from tests.counting_tokens import write_pairs, write_tokens
 
 TRAINING = {
-    "steps": 120, "batch_size": 5, "micro_batch_size": 2, "learning_rate": 1e-2, "log_every": 3, "validate_every": 20,
+    "steps": 80, "batch_size": 5, "micro_batch_size": 2, "learning_rate": 1e-2, "log_every": 3, "validate_every": 20,
     "validation_windows": 4, "threads": 1, "device": "cpu",
 }  # fmt: skip
 TRANSFORMER = {"family": "transformer", "layers": 1, "heads": 2, "d_model": 16, "context_length": 16}
@@ -44,8 +44,8 @@ CASES: dict[str, dict[str, Any]] = {
         "model": TRANSFORMER | {"family": "bert", "whole_words": True},
         "training": TRAINING | {"batches": "documents"},
     },
-    "skipgram": {"model": {"family": "skipgram", "d_model": 16, "window": 3}, "training": TRAINING | {"steps": 80}},
-    "cbow": {"model": {"family": "cbow", "d_model": 16, "subsample": 0.02}, "training": TRAINING | {"steps": 80}},
+    "skipgram": {"model": {"family": "skipgram", "d_model": 16, "window": 3}, "training": TRAINING | {"steps": 60}},
+    "cbow": {"model": {"family": "cbow", "d_model": 16, "subsample": 0.02}, "training": TRAINING | {"steps": 60}},
     **{family: {"model": RECURRENT | {"family": family}, "training": TRAINING} for family in ("rnn", "lstm", "gru")},
     "transformer-seq2seq": {"model": TRANSFORMER | {"family": "transformer-seq2seq"}, "training": TRAINING},
     "rnn-seq2seq": {
