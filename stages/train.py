@@ -51,6 +51,8 @@ def main(ranks: Ranks = ALONE) -> None:
     with ranks.only_first(writing) as draft:
         job = Job.of(settings, tokens, name, options.state, options.milestone_every)
         job.ranks, job.engine = ranks, options.engine
+        # Loaded by name: what it finds depends on the machine, not on code alone, and is remembered.
+        job.settle(lambda job: dict(import_module("stages.lm.accounting.choices").choose(job)))
         job.conduct = conduct_of(job, options)
         with ranks.together():
             if ranks.is_first:
@@ -146,6 +148,7 @@ def readme(stats: dict[str, Any]) -> str:
             f"Family {stats['family']}, {stats['parameters']:,} parameters, trained on {stats['tokens']:,} tokens.",
             "",
             *losses,
+            *(f"- {key.replace('_', ' ')}: {value}, chosen when the run began" for key, value in stats.get("chosen", {}).items()),
             "" if losses else "No learning curve: the model was trained by counting, in one pass.",
             "- `model.safetensors`: the weights; `model.json`: what they belong to, the digest of the tokenizer included",
             f"- `{METRICS}`: loss, learning rate, gradient norm, validation loss by step; `{TIMING}`: the clock at these steps",

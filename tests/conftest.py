@@ -1,5 +1,8 @@
 """Fixtures that several test folders share."""
 
+import fcntl
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,10 +45,18 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy of the project with a finished tiny run; tests that change it put it back."""
-    project = Project(tmp_path_factory.mktemp("finished"))
-    project.snakemake()
-    return project
+    """A copy of the project with a finished tiny run; tests that change it put it back.
+
+    Processes that share the tests share the run too: the first to need it makes it, and each has its own copy.
+    """
+    own = tmp_path_factory.mktemp("finished") / "project"
+    common = tmp_path_factory.getbasetemp().parent / "finished" if "PYTEST_XDIST_WORKER" in os.environ else own.parent / "first"
+    with common.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not common.exists():
+            Project(own).snakemake()
+            own.rename(common)
+    return Project.at(shutil.copytree(common, own, symlinks=True))
 
 
 @pytest.fixture(scope="session")

@@ -34,15 +34,20 @@ class Project:
             shutil.copy2(ROOT / name, target)
         (folder / ".venv").symlink_to(sys.prefix)
 
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """The project that is in a folder already."""
+        project = cls.__new__(cls)
+        project.folder = folder
+        return project
+
     def copy(self, folder: Path, *stages: str) -> "Project":
         """This project in another folder, with its artifacts of these stages alone."""
         own = shutil.ignore_patterns("results", "state", "logs", ".snakemake", "wandb")
         shutil.copytree(self.folder, folder, symlinks=True, ignore=own)
         for stage in stages:
             shutil.copytree(self.folder / "results" / stage, folder / "results" / stage)
-        other = object.__new__(Project)
-        other.folder = folder
-        return other
+        return Project.at(folder)
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project as a user with its environment on the path would."""

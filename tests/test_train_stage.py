@@ -123,6 +123,7 @@ def test_killed_at_many_random_instants_every_family_ends_with_the_same_bytes(ro
     done = subprocess.run(command, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 runs ended with other bytes" in done.stdout
+    assert "not tried" not in done.stdout
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(stage: Stage, whole: Stage) -> None:
@@ -178,6 +179,19 @@ def test_any_step_of_a_finished_run_can_be_shown_again(whole: Stage) -> None:
     refused = run_command(whole, "replay", "--run", "results/gpt", "--step", "151")
     assert refused.returncode == 2
     assert "--step: 151 is not one of the steps 1 to 150" in refused.stderr
+
+
+def test_what_is_left_to_the_machine_is_measured_and_written_down(stage: Stage) -> None:
+    """The whole batch fits, and five steps end before anything is compiled."""
+    ended = stage.run("auto", GPT | {"training": TRAINING | {"steps": 5, "micro_batch_size": "auto", "compile": "auto"}})
+    assert ended.returncode == 0, ended.stderr
+    assert "compile: false, for 5 steps of" in ended.stderr
+    artifact = stage.artifact("auto")
+    assert artifact.json("stats.json")["chosen"] == {"micro_batch_size": 2, "compile": False}
+    assert artifact.settings["training"]["compile"] == "auto"
+    assert not (stage.folder / "state" / "train" / "auto").exists()
+    (kept,) = (stage.folder / "state" / "compile").glob("*.json")
+    assert json.loads(kept.read_text())["eager"] > 0
 
 
 def test_a_batch_that_cannot_be_learned_by_heart_ends_with_1(stage: Stage) -> None:

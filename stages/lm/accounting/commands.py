@@ -5,20 +5,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from stages.lm import artifacts, script
 from stages.lm.accounting import profile
 from stages.lm.accounting.batches import Lengths
+from stages.lm.accounting.free_memory import spare_memory
 from stages.lm.accounting.largest_batch import largest_batch
 from stages.lm.accounting.sizes import memory_size
 from stages.lm.errors import UserError
 from stages.lm.settings import parse
 from stages.lm.tokens import PairArray, open_split
 from stages.lm.training.settings import TrainingSettings, TrainSettings
-
-SPARED = 0.9
-"""The share of the free memory that a run may take where no limit is given."""
 
 
 def largest_batch_command(arguments: Sequence[str]) -> int:
@@ -31,7 +27,7 @@ def largest_batch_command(arguments: Sequence[str]) -> int:
     settings = parse(TrainSettings, script.read_settings(args.config), args.config)
     if settings.model.trained_by != "gradient":
         raise UserError(f"{args.config}: model.family {settings.model.family} is trained by counting, which has no batches")
-    limit = limit_of(args.memory) if args.memory else int(SPARED * free_memory(settings))
+    limit = limit_of(args.memory) if args.memory else spare_memory(settings.training)
     tokens = artifacts.read(args.tokens, "tokenize")
     train = open_split(tokens.path, "train")
     lengths = Lengths.longest(train, settings.training.batch_size) if isinstance(train, PairArray) else None
@@ -48,14 +44,6 @@ def limit_of(memory: str) -> int:
         return memory_size(memory)
     except ValueError as error:
         raise UserError(f"--memory: {error}") from None
-
-
-def free_memory(settings: TrainSettings) -> int:
-    """Bytes that are free now on the device that the settings name."""
-    if settings.training.device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.mem_get_info()[0]
-    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
 
 
 def profile_command(arguments: Sequence[str]) -> int:

@@ -22,8 +22,14 @@ def peak_memory(settings: EstimateSettings, vocab_size: int, tokens: int = 0) ->
 
 
 def check(where: str, settings: EstimateSettings, vocab_size: int | None, needed: int | None, limit: int) -> None:
-    """Raise UserError where training needs more than `limit` bytes; the message says what would fit. `where`: the experiment."""
+    """Raise UserError where training needs more than `limit` bytes; the message says what would fit. `where`: the experiment.
+
+    Micro-batches that the run chooses itself may be as small as one sequence.
+    """
     if needed is None or needed <= limit:
+        return
+    smallest = settings.with_training({"micro_batch_size": 1})
+    if settings.training.micro_batch_size == "auto" and vocab_size and (peak_memory(smallest, vocab_size) or 0) <= limit:
         return
     each = f" on each of {settings.spread.processes} devices" if settings.spread.processes > 1 else ""
     what = f"{where}: training needs {shown(needed)} at its peak{each}, more than the {shown(limit)} of fits"
@@ -41,9 +47,8 @@ def remedy(settings: EstimateSettings, vocab_size: int | None, limit: int) -> st
 
     def peak(sharded: bool, again: bool, size: int) -> int:
         changes = {"micro_batch_size": size, "activation_checkpointing": again or training.activation_checkpointing}
-        engine = "fsdp" if sharded else spread.engine
-        smaller = {"training": training.model_copy(update=changes), "spread": spread.model_copy(update={"engine": engine})}
-        return peak_memory(settings.model_copy(update=smaller), vocab_size) or 0
+        spread_so = spread.model_copy(update={"engine": "fsdp" if sharded else spread.engine})
+        return peak_memory(settings.with_training(changes).model_copy(update={"spread": spread_so}), vocab_size) or 0
 
     shards = (False, True) if spread.processes > 1 and spread.engine == "ddp" else (False,)
     for sharded, again in itertools.product(shards, (False, True)):

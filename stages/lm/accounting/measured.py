@@ -2,6 +2,8 @@
 
 On a CPU that is the sum of the allocations and releases that torch's profiler records; on a GPU what `torch.cuda` counts. The
 process may be given a limit: then running out of memory is an answer, whichever way it ends.
+
+Libraries are loaded once: every measurement is a fork of a process that has loaded them and done nothing.
 """
 
 import gc
@@ -11,6 +13,9 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
+import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -49,13 +54,49 @@ def peak_bytes(steps: Steps) -> int | None:
     Under a limit nothing is recorded, as that takes memory too: then a number only says that the steps ran. Raises RuntimeError
     where the process failed for another reason.
     """
-    command = [sys.executable, "-m", "stages.lm.accounting.measured"]
-    done = subprocess.run(command, input=json.dumps(steps), capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return int(json.loads(done.stdout)["peak_bytes"])
-    if done.returncode in OUT_OF_MEMORY:
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(steps) + "\n")
+    server.stdin.flush()
+    code, peak, said = json.loads(server.stdout.readline())
+    if code == 0:
+        return int(peak)
+    if code in OUT_OF_MEMORY:
         return None
-    raise RuntimeError(f"steps in a process of their own failed with {done.returncode}: {done.stderr[-2000:]}")
+    raise RuntimeError(f"steps in a process of their own failed with {code}: {said}")
+
+
+@cache
+def _server() -> "subprocess.Popen[str]":
+    """The process from which others are forked; it ends when this one does."""
+    command = [sys.executable, "-m", "stages.lm.accounting.measured"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def serve() -> None:
+    """Answer each line of standard input, `Steps` as JSON, with a line: how a fork that did them ended, the peak that it found,
+    and the end of what it said."""
+    for line in sys.stdin:
+        with tempfile.TemporaryFile("w+") as found, tempfile.TemporaryFile("w+", errors="replace") as said:
+            child = os.fork()
+            if not child:
+                os.dup2(said.fileno(), sys.stderr.fileno())
+                try:
+                    found.write(str(take(Steps(*json.loads(line)))))
+                    found.flush()
+                except SystemExit as ended:
+                    os._exit(cast(int, ended.code))
+                except BaseException:  # noqa: BLE001, as where nothing catches it
+                    traceback.print_exc()
+                    os._exit(1)
+                os._exit(0)
+            _, status = os.waitpid(child, 0)
+            found.seek(0)
+            said.seek(0)
+            answer = os.waitstatus_to_exitcode(status), found.read(), said.read()[-2000:]
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 def take(steps: Steps) -> int:
@@ -92,8 +133,7 @@ def take(steps: Steps) -> int:
 
 def with_batch(settings: TrainSettings, size: int) -> TrainSettings:
     """The same run with another batch, all of it at once."""
-    changed = settings.training.model_copy(update={"batch_size": size, "micro_batch_size": None})
-    return settings.model_copy(update={"training": changed})
+    return settings.with_training({"batch_size": size, "micro_batch_size": None})
 
 
 def recorded_peak(profiler: Any) -> int:
@@ -125,6 +165,7 @@ def limit_memory(limit: int, device: torch.device) -> None:
 
 
 if __name__ == "__main__":
+    import torch._dynamo  # which optimizers else load in every fork
+
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")
-    given = Steps(*json.load(sys.stdin))
-    sys.stdout.write(json.dumps({"peak_bytes": take(given)}) + "\n")
+    serve()

@@ -39,6 +39,7 @@ def replay(arguments: Sequence[str]) -> int:
         raise UserError(
             f"--run: {args.run} was trained by counting, which has no steps; give a model trained by gradient descent"
         )
+    job.adopt(run.json("stats.json").get("chosen", {}))
     shown = replay_step(job.run(), args.step, job.source.split("train"))
     vocab = read_tokenizer(args.tokenizer).vocab if args.tokenizer else {}
     texts = [repr(vocab[index].decode(errors="replace"))[1:-1] for index in sorted(vocab)]

@@ -56,6 +56,7 @@ def _descend(job: Job) -> Fitted:
         "loss": [record["loss"] for record in records if "loss" in record][-1],
         "validation_loss": [record["validation_loss"] for record in records if "validation_loss" in record][-1],
         "best_validation_loss": run.done.best_validation_loss,
+        **({"chosen": job.chosen} if job.chosen else {}),
     }
     peak, processes = machine.peak_memory(device), job.ranks.count
     return Fitted(model, run.log.texts(), stats, _timing(run.done.seconds, run.done.tokens, before, peak, processes))

@@ -1,8 +1,9 @@
 """What a training is given: settings, tokens, and where it leaves its traces."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from torch import nn
 
@@ -31,6 +32,8 @@ class Job:
     conduct: Conduct = field(default_factory=Conduct)
     ranks: Ranks = ALONE
     engine: Engine = "ddp"
+    chosen: dict[str, Any] = field(default_factory=dict)
+    """What the settings left to the machine, as this run has it."""
 
     @classmethod
     def of(
@@ -44,6 +47,22 @@ class Job:
         }
         folder = StateFolder(state or Path("state") / "train" / name, identity, milestone_every)
         return cls(settings, Source(tokens.path, about["vocab_size"], about["end_of_text"]), folder)
+
+    def settle(self, choose: Callable[["Job"], dict[str, Any]]) -> None:
+        """Take for what the settings leave open what the run chose when it began; one that begins now chooses, for good."""
+        if not self.settings.left_open:
+            return
+        chosen = self.ranks.from_first(self.state.chosen)
+        if chosen is None:
+            chosen = choose(self)
+            with self.ranks.together():
+                if self.ranks.is_first:
+                    self.state.choose(chosen)
+        self.adopt(chosen)
+
+    def adopt(self, chosen: dict[str, Any]) -> None:
+        """Take these values for what the settings leave open."""
+        self.chosen, self.settings = chosen, self.settings.with_training(chosen)
 
     def run(self) -> Run:
         """The training by gradient descent, at its first step. Sets the process's threads and arithmetic."""

@@ -50,7 +50,11 @@ class Learner:
         self.optimizer = build_optimizer(model, settings)
         self.carry: tuple[Tensor, ...] = ()
         self.plain_loss: Callable[..., Any] = self.engine.total_loss
-        self.total_loss = torch.compile(self.plain_loss) if settings.compile else self.plain_loss
+        self.total_loss = machine.compiled(self.plain_loss, settings, device)
+        self.keeps_gradients = machine.uses_graphs(settings, device)
+        if self.keeps_gradients:  # a graph overwrites what it gave before; added to memory of their own, gradients stay
+            for parameter in model.parameters():
+                parameter.grad = torch.zeros_like(parameter)
 
     def step(self, batch: Batch, learning_rate: float) -> Step:
         """One optimizer step."""
@@ -68,7 +72,7 @@ class Learner:
 
     def _accumulate(self, batch: Batch, total_loss: Callable[..., Any]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Leave the gradient of the mean loss in `.grad`; returns that loss, in nats per token, and the state after the batch."""
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(set_to_none=not self.keeps_gradients)
         carry = self.new_carry(len(batch.tensors[0])) if batch.fresh else self.carry
         total = torch.zeros((), device=self.device)
         carried: list[tuple[Tensor, ...]] = []
@@ -80,7 +84,7 @@ class Learner:
                 loss, after = result if carry else (result, ())
                 (loss / (batch.predictions / self.ranks.count)).backward()  # engines take the mean over the ranks
             total += loss.detach()
-            carried.append(tuple(state.detach() for state in after))
+            carried.append(tuple(state.detach().clone() for state in after))
         return self.ranks.sum(total) / batch.predictions, tuple(torch.cat(states) for states in zip(*carried, strict=True))
 
     def new_carry(self, batch_size: int) -> tuple[Tensor, ...]:

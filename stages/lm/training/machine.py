@@ -5,8 +5,10 @@ import logging
 import os
 import resource
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,6 +38,18 @@ def prepare(settings: TrainingSettings) -> torch.device:
 def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
     """The context in which the forward pass runs."""
     return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+
+def compiled(function: Callable[..., Any], settings: TrainingSettings, device: torch.device) -> Callable[..., Any]:
+    """A function of tensors as the settings want it: compiled or, also where that is not chosen yet, as it is."""
+    if settings.compile in (False, "auto"):
+        return function
+    return torch.compile(function, mode="reduce-overhead" if uses_graphs(settings, device) else None)
+
+
+def uses_graphs(settings: TrainingSettings, device: torch.device) -> bool:
+    """Whether what is compiled is recorded as CUDA graphs, which compute in the same memory every time."""
+    return settings.compile == "graphs" and device.type == "cuda"
 
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4  # malloc.h of glibc

@@ -1,6 +1,7 @@
 """Settings of training: what a config file may say under `training`."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -18,9 +19,9 @@ class TrainingSettings(Settings):
     """Number of optimizer steps."""
     batch_size: PositiveInt = 32
     """Sequences in each step."""
-    micro_batch_size: PositiveInt | None = None
+    micro_batch_size: PositiveInt | Literal["auto"] | None = None
     """Sequences that go through the model at once, by default the whole batch; fewer need less memory and change the result by
-    rounding only."""
+    rounding only. auto: as many as the estimate says fit into the memory that is free when the run begins."""
     batches: Literal["epochs", "random", "documents"] = "epochs"
     """How a language model's windows are taken from the text. epochs: every window once an epoch, in an order of its own;
     random: windows from anywhere; documents: as epochs, but no token sees another document than its own."""
@@ -66,8 +67,9 @@ class TrainingSettings(Settings):
     """How exact fp32 matrix products have to be, as in torch.set_float32_matmul_precision; medium is fastest on CPUs."""
     watch_every: PositiveInt | None = None
     """Steps between lines with the norms of activations, weights and gradients of every layer; by default there are none."""
-    compile: bool = False
-    """Compile the model first (needs a C++ compiler); takes half a minute, and pays in long runs."""
+    compile: bool | Literal["graphs", "auto"] = False
+    """Compile the model first (needs a C++ compiler); takes half a minute, and pays in long runs. graphs: and let a GPU repeat
+    recorded CUDA graphs, for small models. auto: if a few measured steps say, when the run begins, that it pays."""
 
     @model_validator(mode="after")
     def _check_schedule(self) -> "TrainingSettings":
@@ -87,8 +89,8 @@ class TrainingSettings(Settings):
 
     @property
     def micro_batch(self) -> int:
-        """`micro_batch_size`, or its default."""
-        return min(self.micro_batch_size or self.batch_size, self.batch_size)
+        """`micro_batch_size`, or its default, which also stands for what is not chosen yet."""
+        return min(self.micro_batch_size, self.batch_size) if isinstance(self.micro_batch_size, int) else self.batch_size
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of step 1, 2, ...: a decay ends with the last one."""
@@ -127,6 +129,16 @@ class TrainSettings(Settings):
 
     def resolved(self) -> dict[str, Any]:
         return {"model": self.model.resolved(), "training": relevant_training(self.model, self.training)}
+
+    @property
+    def left_open(self) -> list[str]:
+        """The settings of training that the machine chooses when a run begins, and that this run keeps."""
+        names = ("micro_batch_size", "compile") if self.model.trained_by == "gradient" else ()
+        return [name for name in names if getattr(self.training, name) == "auto"]
+
+    def with_training(self, changes: Mapping[str, Any]) -> Self:
+        """These settings, with other values for some of training."""
+        return self.model_copy(update={"training": self.training.model_copy(update=changes)})
 
 
 def relevant_training(model: ModelSettings, training: TrainingSettings) -> dict[str, Any]:

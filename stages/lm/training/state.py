@@ -1,6 +1,7 @@
 """The state of a running training on disk: a folder of checkpoints that no crash can spoil.
 
     state/train/<id>/metrics.jsonl timing.jsonl       the logs so far
+    state/train/<id>/chosen.json                      what the run chose when it began, where its settings leave that open
     state/train/<id>/step-000000400/                  one checkpoint
         state.safetensors  progress.json  metrics.jsonl  timing.jsonl
         complete.json                                 sha256 of each file; written last
@@ -19,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from stages.lm.artifacts import flush, sha256
 from stages.lm.errors import UserError
@@ -29,6 +30,7 @@ log = logging.getLogger("stagecraft")
 
 KEPT = 2
 MARKER = "complete.json"
+CHOSEN = "chosen.json"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class StateFolder:
         self.folder, self.identity, self.milestone_every = folder, identity, milestone_every
 
     def write(self, progress: Progress, files: Mapping[str, bytes | Snapshot]) -> None:
-        """Add a checkpoint of these files, and remove all but the last two and milestones.
+        """Add a checkpoint of these files, and remove all but the last two and milestones, and what lies beyond: that was passed
+        over, or the run would be there.
 
         Whatever goes wrong, a full disk for example, the checkpoints before it stay whole.
         """
@@ -74,8 +77,9 @@ class StateFolder:
             shutil.rmtree(draft, ignore_errors=True)
             raise OSError(error.errno, error.strerror, str(draft)) from None
         flush(self.folder)
-        for old in self._folders()[:-KEPT]:
-            if not self.is_milestone(_step(old)):
+        before = [folder for folder in self._folders() if _step(folder) <= progress.step]
+        for old in self._folders():
+            if old not in before or (old not in before[-KEPT:] and not self.is_milestone(_step(old))):
                 shutil.rmtree(old)
 
     def is_milestone(self, step: int) -> bool:
@@ -103,6 +107,22 @@ class StateFolder:
             log.warning("checkpoint %s is passed over: the code of training has changed since; training starts again", folder)
             return None
         return None
+
+    def choose(self, chosen: Mapping[str, Any]) -> None:
+        """Keep what the run has chosen; it is there whole, or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / f".{CHOSEN}"
+        _write(draft, json.dumps({"identity": self.identity, "chosen": dict(chosen)}, indent=2).encode())
+        draft.rename(self.folder / CHOSEN)
+        flush(self.folder)
+
+    def chosen(self) -> dict[str, Any] | None:
+        """What the run has chosen, None if it has not yet."""
+        try:
+            kept = json.loads((self.folder / CHOSEN).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return dict(kept["chosen"]) if kept["identity"] == self.identity else None
 
     def finish(self) -> None:
         """Delete what a finished run does not need: everything but its milestones."""

@@ -79,6 +79,14 @@ def test_shards_are_advised_where_no_micro_batch_fits() -> None:
     assert "; execution.engine: fsdp with training.micro_batch_size: 1 needs " in said
 
 
+def test_micro_batches_that_the_run_chooses_may_be_as_small_as_one_sequence() -> None:
+    one = peak_memory(training(micro_batch_size=1), VOCAB) or 0
+    auto = training(micro_batch_size="auto")
+    assert peak_memory(auto, VOCAB) == peak_memory(training(), VOCAB)
+    check("a", auto, VOCAB, peak_memory(auto, VOCAB), one)
+    assert "even one sequence at a time needs" in refused(auto, 1000)
+
+
 def test_what_fits_or_is_unknown_passes() -> None:
     check("a", training(), VOCAB, peak_memory(training(), VOCAB), 10**12)
     check("a", training(), VOCAB, None, 1)

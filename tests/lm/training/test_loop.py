@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -67,6 +68,63 @@ def test_one_batch_can_be_learned_by_heart() -> None:
     batch = Batch((torch.randint(VOCAB, (2, 9), generator=torch.Generator().manual_seed(0)),), 16)
     losses = [pupil.step(batch, 1e-2).loss.item() for _ in range(300)]
     assert losses[-1] < 0.02 < 2 < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compilation needs a C++ compiler")
+def test_a_compiled_step_is_the_eager_one() -> None:
+    ids = torch.randint(VOCAB, (4, 9), generator=torch.Generator().manual_seed(0))
+    eager, compiled = learner(SETTINGS), learner(SETTINGS.model_copy(update={"compile": True}))
+    steps = [pupil.step(Batch((ids,), 32), 1e-2) for pupil in (eager, compiled)]
+    torch.testing.assert_close(steps[1], steps[0])
+    for expected, found in zip(eager.model.parameters(), compiled.model.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad)
+
+
+@pytest.mark.parametrize(
+    ("compile", "device", "modes"),
+    [
+        (False, "cuda", []),
+        ("auto", "cuda", []),
+        (True, "cuda", [None]),
+        ("graphs", "cpu", [None]),
+        ("graphs", "cuda", ["reduce-overhead"]),
+    ],
+)
+def test_graphs_are_asked_for_on_gpus(
+    compile: Any, device: str, modes: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not chosen yet is not compiled."""
+    asked: list[str | None] = []
+    monkeypatch.setattr(torch, "compile", lambda *_, mode: asked.append(mode))
+    machine.compiled(print, SETTINGS.model_copy(update={"compile": compile}), torch.device(device))
+    assert asked == modes
+
+
+def test_with_graphs_gradients_are_added_to_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph writes its results where it wrote those before; what still lies there would be lost."""
+    settings = SETTINGS.model_copy(update={"micro_batch_size": 2})
+    ids = torch.randint(VOCAB, (2, 4, 9), generator=torch.Generator().manual_seed(0))
+    plain = learner(settings)
+    monkeypatch.setattr(machine, "uses_graphs", lambda *_: True)
+    kept = learner(settings)
+    places = [parameter.grad.data_ptr() for parameter in kept.model.parameters() if parameter.grad is not None]
+    for pupil in (plain, kept):
+        for batch in ids:
+            pupil.step(Batch((batch,), 32), 1e-2)
+    for expected, found in zip(plain.model.parameters(), kept.model.parameters(), strict=True):
+        assert torch.equal(found, expected)
+    assert places == [parameter.grad.data_ptr() for parameter in kept.model.parameters() if parameter.grad is not None]
+    assert len(places) == len(list(kept.model.parameters()))
+
+
+def test_checkpoints_beyond_the_present_step_are_of_a_past_that_is_no_more(tmp_path: Path) -> None:
+    """As after a change of the code, which lets a run start again: they must not push out what it saves."""
+    for identity, steps in (("old", (50, 60)), ("new", (10, 20, 30))):
+        state = StateFolder(tmp_path, {"code": identity}, milestone_every=50)
+        for step in steps:
+            state.write(Progress(step=step), {})
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["step-000000020", "step-000000030"]
 
 
 @pytest.mark.parametrize("micro", [1, 2, 3, 4])
