@@ -1,0 +1,110 @@
+"""The model card of an exported folder, made from the artifacts that the model comes from."""
+
+from typing import Any
+
+import yaml
+
+from stages.lm.artifacts import Artifact
+from stages.lm.hub.layouts import Layout
+from stages.lm.models.registry import ModelDescription
+
+TRAINING = ("optimizer", "learning_rate", "schedule", "batch_size", "weight_decay", "precision", "seed")
+"""The settings of a training that the card tells."""
+
+
+def card(name: str, description: ModelDescription, layout: Layout, model: Artifact, evaluation: Artifact) -> str:
+    """README.md: what the model is, how to use it, how good it is, where it comes from. No clock or machine is in it."""
+    results = evaluation.json("stats.json")
+    return "\n".join(
+        [
+            f"---\n{yaml.safe_dump(metadata(name, layout, evaluation, results), sort_keys=False)}---",
+            f"# {name}\n",
+            introduction(description, layout, model),
+            f"## Use\n\n```python\n{usage(layout)}```\n",
+            "A text begins with the token that ends the one before it. Prompt and text together have at most "
+            f"{description.settings.model_dump()['context_length']} tokens.\n",
+            f"## Evaluation\n\n{measured(results)}\n",
+            f"## Model\n\n{table(description.settings.resolved())}",
+            f"## Training\n\n{training(model)}",
+            f"## Provenance\n\n{provenance(model, evaluation)}",
+        ]
+    )
+
+
+def metadata(name: str, layout: Layout, evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
+    """What a hub reads of the card."""
+    corpus = evaluation.manifest["inputs"]["corpus"]["id"].partition("/")[2].rpartition("-")[0]
+    measures = [{"type": kind, "value": results[kind]["value"]} for kind in ("bits_per_byte", "perplexity")]
+    return {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": [layout.model_type, "stagecraft"],
+        "model-index": [
+            {
+                "name": name,
+                "results": [
+                    {
+                        "task": {"type": "text-generation"},
+                        "dataset": {"name": corpus, "type": corpus, "split": results["split"]},
+                        "metrics": measures,
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def introduction(description: ModelDescription, layout: Layout, model: Artifact) -> str:
+    """What the model is, in a paragraph."""
+    stats = model.json("stats.json")
+    own = "" if layout.model_type == "llama" else "; its code is `modeling_stagecraft.py`"
+    return (
+        f"A decoder-only transformer of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
+        f"{stats['tokens']:,} tokens. transformers (version 5) loads it as `{layout.architecture}`{own}.\n"
+    )
+
+
+def usage(layout: Layout) -> str:
+    """The lines that load the model and write a text."""
+    trust = "" if layout.model_type == "llama" else ", trust_remote_code=True"
+    return f"""from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # this folder
+model = AutoModelForCausalLM.from_pretrained(folder{trust})
+tokenizer = AutoTokenizer.from_pretrained(folder)
+ids = tokenizer(tokenizer.bos_token + "Once upon a time", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids)[0]))
+"""
+
+
+def measured(results: dict[str, Any]) -> str:
+    """The results on held-out text, with their intervals."""
+    share = f"{results['confidence']:.0%}"
+    lines = [f"On {results['documents']:,} documents of the split `{results['split']}` ({share} intervals over documents):\n"]
+    for kind in ("bits_per_byte", "perplexity"):
+        value = results[kind]
+        lines.append(f"- {kind.replace('_', ' ')}: {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]")
+    if results["source"]:
+        lines.append(f"- the source's own entropy: {results['source']['bits_per_byte']:.4f} bits per byte")
+    return "\n".join([*lines, ""])
+
+
+def table(values: dict[str, Any]) -> str:
+    """Settings as a table."""
+    rows = [f"| `{key}` | `{value}` |" for key, value in values.items() if value is not None]
+    return "\n".join(["| setting | value |", "|---|---|", *rows, ""])
+
+
+def training(model: Artifact) -> str:
+    """How the model was trained, and how that ended."""
+    stats, settings = model.json("stats.json"), model.settings["training"]
+    values = {key: settings[key] for key in TRAINING}
+    known = {key: stats[key] for key in ("steps", "tokens", "epochs", "loss", "validation_loss") if key in stats}
+    return table(values | known)
+
+
+def provenance(model: Artifact, evaluation: Artifact) -> str:
+    """The artifacts that it comes from; their manifests lead on to everything else."""
+    made_of = {"model": {"id": model.id, "content": model.manifest["content"]}, **evaluation.manifest["inputs"]}
+    rows = [f"| {role} | `{given['id']}` | `{given['content'][:12]}` |" for role, given in made_of.items()]
+    return "\n".join(["| | artifact | content |", "|---|---|---|", *rows, "", f"Code version `{model.manifest['code']}`.", ""])
