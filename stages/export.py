@@ -1,4 +1,4 @@
-"""Write a trained model as a folder that Hugging Face transformers loads: AutoModelForCausalLM and AutoTokenizer.
+"""Write a trained transformer or BERT as a folder that Hugging Face transformers loads by its auto classes.
 
 python -m stages.export --config FILE --model DIR --tokenizer DIR --evaluation DIR --out DIR
 
@@ -13,7 +13,6 @@ from stages.lm.hub.card import card
 from stages.lm.hub.folder import layout_for, write_generation, write_model, write_tokenizer
 from stages.lm.hub.settings import ExportSettings
 from stages.lm.models import registry
-from stages.lm.models.settings import TransformerSettings
 from stages.lm.settings import parse
 
 
@@ -30,21 +29,19 @@ def main() -> None:
     if evaluation.manifest["inputs"]["model"]["digest"] != model.digest:
         raise UserError(f"{evaluation.path}: is no evaluation of {model.path}; give that one")
     description = registry.describe(model.path)
-    if not isinstance(description.settings, TransformerSettings):
-        raise UserError(f"{model.path}: is of the family {description.family}; only transformer models can be exported")
-
     layout = layout_for(description.settings, settings.layout)
-    length = description.settings.context_length
+    length, fills_in = description.settings.model_dump()["context_length"], description.settings.task == "masked"
     with artifacts.writing(args.out, "export", settings.resolved(), inputs) as draft:
         write_model(draft.path, model.path, description, layout)
-        write_tokenizer(draft.path, tokenizer.path, length)
-        write_generation(draft.path, settings, description.end_of_text, length)
+        write_tokenizer(draft.path, tokenizer.path, length, fills_in=fills_in)
+        if not fills_in:
+            write_generation(draft.path, settings, description.end_of_text, length)
         name = re.sub(r"-[0-9a-f]{12}$", "", args.out.resolve().name)
         draft.write_text("README.md", card(name, description, layout, model, evaluation))
         draft.write_json(
             "stats.json", {"architecture": layout.architecture, "parameters": model.json("stats.json")["parameters"]}
         )
-    script.log.info("%s", f"AutoModelForCausalLM loads {args.out} as {layout.architecture}")
+    script.log.info("%s", f"transformers loads {args.out} as {layout.architecture}")
 
 
 if __name__ == "__main__":

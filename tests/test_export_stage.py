@@ -66,5 +66,5 @@ def test_what_cannot_be_exported_is_refused(toy_line: Line, evaluation: Path, tm
     assert "is no evaluation of" in run("export", {}, tmp_path / "out", code=2, model=toy_line.trigram, **given)
     run("evaluate", {}, tmp_path / "other", model=toy_line.trigram, tokens=toy_line.tokens, corpus=toy_line.corpus)
     said = run("export", {}, tmp_path / "out", code=2, model=toy_line.trigram, **given | {"evaluation": tmp_path / "other"})
-    assert "is of the family ngram; only transformer models can be exported" in said
+    assert "no model of transformers computes what this one of the family ngram does" in said
     assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from stages.lm.artifacts import Artifact
+from stages.lm.hub.folder import CUSTOM
 from stages.lm.hub.layouts import Layout
 from stages.lm.models.registry import ModelDescription
 
@@ -12,7 +13,14 @@ TRAINING = ("optimizer", "learning_rate", "schedule", "batch_size", "weight_deca
 """The settings of a training that the card tells."""
 
 
-def card(name: str, description: ModelDescription, layout: Layout, model: Artifact, evaluation: Artifact) -> str:
+MEASURES = {
+    "text-generation": {"bits_per_byte": "bits per byte", "perplexity": "perplexity"},
+    "fill-mask": {"pseudo_perplexity": "pseudo-perplexity", "accuracy": "share of hidden tokens found"},
+}
+"""What is measured, by what a model is for, under the names of an evaluation's stats.json and in words."""
+
+
+def card(name: str, description: ModelDescription, layout: Layout[Any], model: Artifact, evaluation: Artifact) -> str:
     """README.md: what the model is, how to use it, how good it is, where it comes from. No clock or machine is in it."""
     results = evaluation.json("stats.json")
     return "\n".join(
@@ -21,9 +29,8 @@ def card(name: str, description: ModelDescription, layout: Layout, model: Artifa
             f"# {name}\n",
             introduction(description, layout, model),
             f"## Use\n\n```python\n{usage(layout)}```\n",
-            "A text begins with the token that ends the one before it. Prompt and text together have at most "
-            f"{description.settings.model_dump()['context_length']} tokens.\n",
-            f"## Evaluation\n\n{measured(results)}\n",
+            f"A text has at most {description.settings.model_dump()['context_length']} tokens.\n",
+            f"## Evaluation\n\n{measured(layout, results)}\n",
             f"## Model\n\n{table(description.settings.resolved())}",
             f"## Training\n\n{training(model)}",
             f"## Provenance\n\n{provenance(model, evaluation)}",
@@ -31,20 +38,25 @@ def card(name: str, description: ModelDescription, layout: Layout, model: Artifa
     )
 
 
-def metadata(name: str, layout: Layout, evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
+def task(layout: Layout[Any]) -> str:
+    """What a model is for, by the hub's name for it."""
+    return "fill-mask" if layout.architecture.endswith("MaskedLM") else "text-generation"
+
+
+def metadata(name: str, layout: Layout[Any], evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
     """What a hub reads of the card."""
     corpus = evaluation.manifest["inputs"]["corpus"]["id"].partition("/")[2].rpartition("-")[0]
-    measures = [{"type": kind, "value": results[kind]["value"]} for kind in ("bits_per_byte", "perplexity")]
+    measures = [{"type": kind, "value": results[kind]["value"]} for kind in MEASURES[task(layout)]]
     return {
         "library_name": "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": task(layout),
         "tags": [layout.model_type, "stagecraft"],
         "model-index": [
             {
                 "name": name,
                 "results": [
                     {
-                        "task": {"type": "text-generation"},
+                        "task": {"type": task(layout)},
                         "dataset": {"name": corpus, "type": corpus, "split": results["split"]},
                         "metrics": measures,
                     }
@@ -54,19 +66,25 @@ def metadata(name: str, layout: Layout, evaluation: Artifact, results: dict[str,
     }
 
 
-def introduction(description: ModelDescription, layout: Layout, model: Artifact) -> str:
+def introduction(description: ModelDescription, layout: Layout[Any], model: Artifact) -> str:
     """What the model is, in a paragraph."""
     stats = model.json("stats.json")
-    own = "" if layout.model_type == "llama" else "; its code is `modeling_stagecraft.py`"
+    kind = "transformer that fills in blanks" if task(layout) == "fill-mask" else "decoder-only transformer"
+    own = "; its code is `modeling_stagecraft.py`" if layout is CUSTOM else ""
     return (
-        f"A decoder-only transformer of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
+        f"A {kind} of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
         f"{stats['tokens']:,} tokens. transformers (version 5) loads it as `{layout.architecture}`{own}.\n"
     )
 
 
-def usage(layout: Layout) -> str:
-    """The lines that load the model and write a text."""
-    trust = "" if layout.model_type == "llama" else ", trust_remote_code=True"
+def usage(layout: Layout[Any]) -> str:
+    """The lines that load the model and write a text, or fill in a blank. Texts begin with the token that ends the one before."""
+    if task(layout) == "fill-mask":
+        return """from transformers import pipeline
+
+print(pipeline("fill-mask", ".")("Once upon a [MASK]."))  # . is this folder
+"""
+    trust = ", trust_remote_code=True" if layout is CUSTOM else ""
     return f"""from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder = "."  # this folder
@@ -77,14 +95,14 @@ print(tokenizer.decode(model.generate(**ids)[0]))
 """
 
 
-def measured(results: dict[str, Any]) -> str:
+def measured(layout: Layout[Any], results: dict[str, Any]) -> str:
     """The results on held-out text, with their intervals."""
     share = f"{results['confidence']:.0%}"
     lines = [f"On {results['documents']:,} documents of the split `{results['split']}` ({share} intervals over documents):\n"]
-    for kind in ("bits_per_byte", "perplexity"):
+    for kind, words in MEASURES[task(layout)].items():
         value = results[kind]
-        lines.append(f"- {kind.replace('_', ' ')}: {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]")
-    if results["source"]:
+        lines.append(f"- {words}: {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]")
+    if results.get("source"):
         lines.append(f"- the source's own entropy: {results['source']['bits_per_byte']:.4f} bits per byte")
     return "\n".join([*lines, ""])
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lm.hub.layouts import SIZES, TIED, Arrays, Layout, sizes
+from stages.lm.hub.layouts import SIZES, TIED, Arrays, TwoWayLayout, sizes
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.settings import parse
 
@@ -16,19 +16,24 @@ OPTIONS = (
 """What has the same name here and there."""
 
 
-class CustomLayout(Layout):
+class CustomLayout(TwoWayLayout):
     model_type, architecture = "stagecraft", "StagecraftForCausalLM"
 
-    def config(self, settings: TransformerSettings) -> dict[str, Any]:
+    def fits(self, settings: Any) -> bool:
+        return isinstance(settings, TransformerSettings)
+
+    def config(self, settings: TransformerSettings, vocab_size: int) -> dict[str, Any]:
         module = CODE.stem
         auto_map = {"AutoConfig": f"{module}.StagecraftConfig", "AutoModelForCausalLM": f"{module}.{self.architecture}"}
         options = settings.resolved()
-        return sizes(settings) | {name: options[name] for name in OPTIONS} | {"auto_map": auto_map}
+        own = {"vocab_size": vocab_size, "tie_word_embeddings": settings.tie_embeddings, "auto_map": auto_map}
+        return sizes(settings) | {name: options[name] for name in OPTIONS} | own
 
     def settings(self, config: dict[str, Any], where: str) -> TransformerSettings:
         found = {own: config[name] for own, name in SIZES.items() if name in config}
         found |= {name: config[name] for name in OPTIONS if name in config}
-        return parse(TransformerSettings, found | {"family": "transformer"}, where)
+        found |= {"family": "transformer", "tie_embeddings": config.get("tie_word_embeddings", False)}
+        return parse(TransformerSettings, found, where)
 
     def to_hub(self, weights: Arrays, settings: TransformerSettings) -> Arrays:
         return _moved(weights, TIED[1], TIED[0]) if settings.tie_embeddings else weights

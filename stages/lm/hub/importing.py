@@ -8,10 +8,12 @@ from safetensors.torch import load_file
 
 from stages.lm.bpe.files import read_json
 from stages.lm.errors import UserError
-from stages.lm.hub.folder import LAYOUTS, folder_files
+from stages.lm.hub.folder import CUSTOM, LLAMA, folder_files
 from stages.lm.hub.layouts import filled
 from stages.lm.models.settings import ModelSettings, TransformerSettings
 from stages.lm.models.transformer import TransformerLM
+
+READABLE = (LLAMA, CUSTOM)
 
 FREE = {"dropout", "kernel", "context_length"}
 """What a training may choose anew: none of it is in the weights, but for learned positions, whose shape tells."""
@@ -29,9 +31,9 @@ def read_folder(folder: Path) -> Imported:
     """The model in a folder. Raises UserError where there is none, or none that can be read."""
     file, *parts = map(Path, folder_files(folder))
     config = read_json(file)
-    layout = next((layout for layout in LAYOUTS if layout.model_type == config.get("model_type")), None)
+    layout = next((layout for layout in READABLE if layout.model_type == config.get("model_type")), None)
     if layout is None:
-        known = ", ".join(layout.model_type for layout in LAYOUTS)
+        known = ", ".join(layout.model_type for layout in READABLE)
         raise UserError(f"{file}: is of model_type {config.get('model_type')!r}; only {known} can be read")
     settings = layout.settings(config, str(file))
     tensors: dict[str, torch.Tensor] = {}

@@ -10,11 +10,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from stages.lm.errors import UserError
-from stages.lm.hub.layouts import SIZES, TIED, Arrays, Layout, sizes
+from stages.lm.hub.layouts import SIZES, TIED, Arrays, TwoWayLayout, sizes
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.settings import parse
 
-FIXED = {
+MADE_OF = {
     "norm": "rms",
     "norm_position": "pre",
     "qk_norm": False,
@@ -39,16 +39,19 @@ INSIDE = {
 """The names of modules, outside and inside the blocks."""
 
 
-def is_llama(settings: TransformerSettings) -> bool:
-    """Whether a model has Llama's modules. Biases it may have; transformers wants d_model to be a multiple of heads."""
-    return all(getattr(settings, key) == value for key, value in FIXED.items()) and settings.d_model % settings.heads == 0
-
-
-class LlamaLayout(Layout):
+class LlamaLayout(TwoWayLayout):
     model_type, architecture = "llama", "LlamaForCausalLM"
 
-    def config(self, settings: TransformerSettings) -> dict[str, Any]:
+    def fits(self, settings: Any) -> bool:
+        """Biases it may have; transformers wants d_model to be a multiple of heads."""
+        if not isinstance(settings, TransformerSettings) or settings.d_model % settings.heads:
+            return False
+        return all(getattr(settings, key) == value for key, value in MADE_OF.items())
+
+    def config(self, settings: TransformerSettings, vocab_size: int) -> dict[str, Any]:
         return sizes(settings) | {
+            "vocab_size": vocab_size,
+            "tie_word_embeddings": settings.tie_embeddings,
             "hidden_act": "silu",
             "rms_norm_eps": settings.norm_eps,
             "rope_parameters": {"rope_type": "default", "rope_theta": settings.rope_theta},
@@ -68,6 +71,7 @@ class LlamaLayout(Layout):
         found = {own: config[name] for own, name in SIZES.items() if config.get(name) is not None}
         found |= {
             "family": "transformer",
+            "tie_embeddings": config.get("tie_word_embeddings", False),
             "norm_eps": config.get("rms_norm_eps", 1e-6),
             "rope_theta": float(rope.get("rope_theta", config.get("rope_theta", 10000.0))),
             "bias": bias,

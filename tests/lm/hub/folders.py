@@ -14,15 +14,20 @@ from stages.lm.models.transformer import TransformerLM
 VOCAB = 19
 
 
-def model_of(settings: TransformerSettings) -> TransformerLM:
-    """A model none of whose numbers is what it starts with: norms and biases do something."""
-    model = registry.build(settings, VOCAB, 0)
-    assert isinstance(model, TransformerLM)
+def randomised(model: Any) -> Any:
+    """A model none of whose numbers is what it started with: norms and biases do something."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     return model.eval()
+
+
+def model_of(settings: TransformerSettings) -> TransformerLM:
+    """Such a model of these settings."""
+    model = randomised(registry.build(settings, VOCAB, 0))
+    assert isinstance(model, TransformerLM)
+    return model
 
 
 def export(folder: Path, model: TransformerLM, settings: TransformerSettings, layout: str = "auto") -> Path:
