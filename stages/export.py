@@ -10,8 +10,9 @@ import re
 from stages.lm import artifacts, script
 from stages.lm.errors import UserError
 from stages.lm.hub.card import card
-from stages.lm.hub.folder import layout_for, write_generation, write_model, write_tokenizer
+from stages.lm.hub.folder import layout_for, write_generation, write_model
 from stages.lm.hub.settings import ExportSettings
+from stages.lm.hub.tokenizer import write_tokenizer
 from stages.lm.models import registry
 from stages.lm.settings import parse
 

@@ -123,7 +123,7 @@ def add_experiment(
         if stage in ("estimate", "train"):
             job = experiment.job.over(job)
         processes = job.processes_per_node if stage == "train" else 1
-        files, loaded = (read_from, training.modules) if stage == "train" else ((), modules)
+        files, loaded = read_from if stage == "train" else (), {"train": training.modules, "export": ()}.get(stage, modules)
         return plan.add(Node(stage, name, settings, inputs, files, given, loaded, threads * processes, job, estimate))
 
     tokens = plan.add(

@@ -1,4 +1,4 @@
-"""A folder as transformers reads it: config, weights, the code of a model of ours, tokenizer, defaults of `generate`.
+"""A folder as transformers reads it: config, weights, the code of a model of ours, defaults of `generate`.
 
 All of it is plain files, written as they are documented, so that an export needs neither transformers nor torch.
 """
@@ -10,20 +10,13 @@ from typing import Any
 
 from safetensors.numpy import load_file, save_file
 
-from stages.lm.bpe.files import added_tokens, read_json
-from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.errors import UserError
 from stages.lm.hub.bert import BertLayout
 from stages.lm.hub.custom import CODE, CustomLayout
 from stages.lm.hub.layouts import Layout
 from stages.lm.hub.llama import LlamaLayout
 from stages.lm.hub.settings import ExportSettings
-from stages.lm.models.bert.settings import MASK
 from stages.lm.models.registry import ModelDescription
-from stages.lm.tokenizers.files import FILE as TOKENIZER
-from stages.lm.tokenizers.files import read_tokenizer
-from stages.lm.tokenizers.symbols import CodePointTokenizer
-from stages.lm.tokenizers.words import holds_spaces
 
 CONFIG, WEIGHTS, WEIGHT_FILES = "config.json", "model.safetensors", "model*.safetensors"
 """What a folder holds; of a large model there are several files of weights."""
@@ -61,44 +54,11 @@ def write_model(folder: Path, trained: Path, description: ModelDescription, layo
         "dtype": "float32",
         "stagecraft_tokenizer": description.tokenizer,
     }
-    _write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, config)
     weights = layout.to_hub(load_file(trained / WEIGHTS), description.settings)
     save_file(weights, folder / WEIGHTS, {"format": "pt"})  # transformers asks what wrote the file
     if "auto_map" in config:
         shutil.copyfile(CODE, folder / CODE.name)
-
-
-def write_tokenizer(folder: Path, made: Path, context_length: int, *, fills_in: bool = False) -> None:
-    """The tokenizer in the folder `made`, to be loaded as PreTrainedTokenizerFast. Raises UserError if it cannot be.
-
-    With `fills_in` it is one for BERT: texts stand between two end-of-text tokens, and [MASK] is the token after all others.
-    """
-    tokenizer = read_tokenizer(made)
-    if isinstance(tokenizer, CodePointTokenizer):
-        raise UserError(f"{made}: is a tokenizer of code points, which transformers does not know; train with another one")
-    end_of_text = next(iter(tokenizer.special_tokens))
-    content, roles = read_json(made / TOKENIZER), ("bos_token", "eos_token")
-    config: dict[str, Any] = {"model_max_length": context_length, "clean_up_tokenization_spaces": False}
-    if fills_in:
-        content = for_blanks(content, tokenizer, end_of_text)
-        roles, config["mask_token"] = ("cls_token", "sep_token"), MASK
-    _write_json(folder / TOKENIZER, content)
-    named = {"tokenizer_class": "PreTrainedTokenizerFast", **dict.fromkeys(roles, end_of_text)}
-    _write_json(folder / "tokenizer_config.json", named | config)
-
-
-def for_blanks(content: dict[str, Any], tokenizer: TextTokenizer, end_of_text: str) -> dict[str, Any]:
-    """A tokenizer.json with [MASK], which takes the space before it where tokens hold those, and with the ends of a text."""
-    (mask,) = added_tokens({MASK: tokenizer.vocab_size})
-    end = {"SpecialToken": {"id": end_of_text, "type_id": 0}}
-    between = {
-        "type": "TemplateProcessing",
-        "single": [end, {"Sequence": {"id": "A", "type_id": 0}}, end],
-        "pair": [end, {"Sequence": {"id": "A", "type_id": 0}}, end, {"Sequence": {"id": "B", "type_id": 0}}, end],
-        "special_tokens": {end_of_text: {"id": end_of_text, "ids": [tokenizer.end_of_text], "tokens": [end_of_text]}},
-    }
-    mask["lstrip"] = holds_spaces(tokenizer)
-    return content | {"added_tokens": [*content["added_tokens"], mask], "post_processor": between}
 
 
 def write_generation(folder: Path, settings: ExportSettings, end_of_text: int, context_length: int) -> None:
@@ -111,8 +71,9 @@ def write_generation(folder: Path, settings: ExportSettings, end_of_text: int, c
         "do_sample": settings.temperature > 0,
         **(sampling if settings.temperature > 0 else {}),
     }
-    _write_json(folder / "generation_config.json", content)
+    write_json(folder / "generation_config.json", content)
 
 
-def _write_json(file: Path, content: dict[str, Any]) -> None:
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    """As transformers writes its files."""
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

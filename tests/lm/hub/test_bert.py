@@ -7,7 +7,8 @@ import torch
 
 from stages.lm.bpe.documents import Documents
 from stages.lm.errors import UserError
-from stages.lm.hub.folder import layout_for, write_model, write_tokenizer
+from stages.lm.hub.folder import layout_for, write_model
+from stages.lm.hub.tokenizer import write_tokenizer
 from stages.lm.inference.filling import blanked
 from stages.lm.models import registry
 from stages.lm.models.bert.model import BertLM, mask_id

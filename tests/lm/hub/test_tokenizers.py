@@ -7,7 +7,7 @@ import pytest
 
 from stages.lm.bpe.documents import Documents
 from stages.lm.errors import UserError
-from stages.lm.hub.folder import write_tokenizer
+from stages.lm.hub.tokenizer import write_tokenizer
 from stages.lm.settings import parse
 from stages.lm.tokenizers.files import write_tokenizer as write_ours
 from stages.lm.tokenizers.settings import TokenizerSettings
