@@ -1,8 +1,8 @@
 """A decoder-only transformer for Hugging Face transformers (version 5) in one file; it needs torch and transformers alone.
 
-`AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=True)` loads it from a folder that holds this file. Imported by
-itself, it registers the model: `AutoModelForCausalLM.from_config(StagecraftConfig(...))` makes an untrained one. A variant is a
-subclass of one of the modules below.
+`AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=True)` loads it from a folder that holds this file. Who imports it
+by itself calls `register()`: then `AutoModelForCausalLM.from_config(StagecraftConfig(...))` makes an untrained one. A variant is
+a changed copy of this file in its folder.
 """
 
 import torch
@@ -126,14 +126,11 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Attention, then a feed-forward network, each added to the residual stream."""
 
-    attention: type[nn.Module] = Attention
-    feed_forward: type[nn.Module] = FeedForward
-
     def __init__(self, config: StagecraftConfig, layer: int) -> None:
         super().__init__()
         self.is_post_norm = config.norm_position == "post"
-        self.ln1, self.attn = build_norm(config), self.attention(config, layer)
-        self.ln2, self.ffn = build_norm(config), self.feed_forward(config)
+        self.ln1, self.attn = build_norm(config), Attention(config, layer)
+        self.ln2, self.ffn = build_norm(config), FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, *given: object) -> Tensor:
@@ -150,7 +147,6 @@ class StagecraftForCausalLM(PreTrainedModel, GenerationMixin):
     """The language model: ids (batch, length) to logits (batch, length, vocab_size)."""
 
     config_class = StagecraftConfig
-    block: type[nn.Module] = Block
     _no_split_modules = ["Block"]
     _tied_weights_keys = {"lm_head.weight": "token_embeddings.weight"}
 
@@ -160,7 +156,7 @@ class StagecraftForCausalLM(PreTrainedModel, GenerationMixin):
         if config.position == "learned":
             self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
-        self.layers = nn.ModuleList(self.block(config, layer) for layer in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
         self.ln_final = build_norm(config) if config.norm_position == "pre" else nn.Identity()
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
@@ -255,7 +251,12 @@ def turned(x: Tensor, turn: tuple[Tensor, Tensor] | None) -> Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
 
 
-AutoConfig.register("stagecraft", StagecraftConfig, exist_ok=True)
-AutoModelForCausalLM.register(StagecraftConfig, StagecraftForCausalLM, exist_ok=True)
-StagecraftConfig.register_for_auto_class()
-StagecraftForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+def register() -> None:
+    """Let the auto classes know this model, and `save_pretrained` write this file beside it, for who imports the file by itself.
+
+    Not done by importing: a registered model is taken for every folder of its type, whatever code lies there.
+    """
+    AutoConfig.register("stagecraft", StagecraftConfig)
+    AutoModelForCausalLM.register(StagecraftConfig, StagecraftForCausalLM)
+    StagecraftConfig.register_for_auto_class()
+    StagecraftForCausalLM.register_for_auto_class("AutoModelForCausalLM")
