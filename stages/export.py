@@ -1,4 +1,4 @@
-"""Write a trained transformer or BERT as a folder that Hugging Face transformers loads by its auto classes.
+"""Write a trained transformer (decoder, translator or BERT) as a folder that the auto classes of Hugging Face load.
 
 python -m stages.export --config FILE --model DIR --tokenizer DIR --evaluation DIR --out DIR
 
@@ -31,12 +31,12 @@ def main() -> None:
         raise UserError(f"{evaluation.path}: is no evaluation of {model.path}; give that one")
     description = registry.describe(model.path)
     layout = layout_for(description.settings, settings.layout)
-    length, fills_in = description.settings.model_dump()["context_length"], description.settings.task == "masked"
     with artifacts.writing(args.out, "export", settings.resolved(), inputs) as draft:
         write_model(draft.path, model.path, description, layout)
-        write_tokenizer(draft.path, tokenizer.path, length, fills_in=fills_in)
-        if not fills_in:
-            write_generation(draft.path, settings, description.end_of_text, length)
+        length, task = description.settings.model_dump()["context_length"], description.settings.task
+        write_tokenizer(draft.path, tokenizer.path, length, task)
+        if task != "masked":
+            write_generation(draft.path, settings, description)
         name = re.sub(r"-[0-9a-f]{12}$", "", args.out.resolve().name)
         draft.write_text("README.md", card(name, description, layout, model, evaluation))
         draft.write_json(

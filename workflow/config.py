@@ -95,7 +95,7 @@ class Experiment(Settings):
     vectors: VectorsSettings = VectorsSettings()
     """How word vectors are measured and shown, instead of `decoding`."""
     export: ExportSettings | None = None
-    """That a transformer or BERT is written as a folder for Hugging Face transformers too; `{}` does it, null does not."""
+    """That a model is written as a folder for Hugging Face transformers too; `{}` does it, null does not."""
     job: JobSettings = JobSettings()
     """What its training and the estimate of it ask a cluster for, over what `execution.jobs` says."""
 

@@ -15,6 +15,7 @@ TRAINING = ("optimizer", "learning_rate", "schedule", "batch_size", "weight_deca
 
 MEASURES = {
     "text-generation": {"bits_per_byte": "bits per byte", "perplexity": "perplexity"},
+    "translation": {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity"},
     "fill-mask": {"pseudo_perplexity": "pseudo-perplexity", "accuracy": "share of hidden tokens found"},
 }
 """What is measured, by what a model is for, under the names of an evaluation's stats.json and in words."""
@@ -40,7 +41,7 @@ def card(name: str, description: ModelDescription, layout: Layout[Any], model: A
 
 def task(layout: Layout[Any]) -> str:
     """What a model is for, by the hub's name for it."""
-    return "fill-mask" if layout.architecture.endswith("MaskedLM") else "text-generation"
+    return {"BertForMaskedLM": "fill-mask", "MarianMTModel": "translation"}.get(layout.architecture, "text-generation")
 
 
 def metadata(name: str, layout: Layout[Any], evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +70,8 @@ def metadata(name: str, layout: Layout[Any], evaluation: Artifact, results: dict
 def introduction(description: ModelDescription, layout: Layout[Any], model: Artifact) -> str:
     """What the model is, in a paragraph."""
     stats = model.json("stats.json")
-    kind = "transformer that fills in blanks" if task(layout) == "fill-mask" else "decoder-only transformer"
+    kinds = {"fill-mask": "transformer that fills in blanks", "translation": "transformer that translates"}
+    kind = kinds.get(task(layout), "decoder-only transformer")
     own = "; its code is `modeling_stagecraft.py`" if layout is CUSTOM else ""
     return (
         f"A {kind} of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
@@ -83,6 +85,14 @@ def usage(layout: Layout[Any]) -> str:
         return """from transformers import pipeline
 
 print(pipeline("fill-mask", ".")("Once upon a [MASK]."))  # . is this folder
+"""
+    if task(layout) == "translation":
+        return """from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+folder = "."  # this folder
+model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+ids = tokenizer("a sentence", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids)[0], skip_special_tokens=True))
 """
     trust = ", trust_remote_code=True" if layout is CUSTOM else ""
     return f"""from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -98,7 +108,8 @@ print(tokenizer.decode(model.generate(**ids)[0]))
 def measured(layout: Layout[Any], results: dict[str, Any]) -> str:
     """The results on held-out text, with their intervals."""
     share = f"{results['confidence']:.0%}"
-    lines = [f"On {results['documents']:,} documents of the split `{results['split']}` ({share} intervals over documents):\n"]
+    kind = "documents" if "documents" in results else "pairs"
+    lines = [f"On {results[kind]:,} {kind} of the split `{results['split']}` ({share} intervals over {kind}):\n"]
     for kind, words in MEASURES[task(layout)].items():
         value = results[kind]
         lines.append(f"- {words}: {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]")

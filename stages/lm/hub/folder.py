@@ -15,14 +15,15 @@ from stages.lm.hub.bert import BertLayout
 from stages.lm.hub.custom import CODE, CustomLayout
 from stages.lm.hub.layouts import Layout
 from stages.lm.hub.llama import LlamaLayout
+from stages.lm.hub.marian import MarianLayout
 from stages.lm.hub.settings import ExportSettings
 from stages.lm.models.registry import ModelDescription
 
 CONFIG, WEIGHTS, WEIGHT_FILES = "config.json", "model.safetensors", "model*.safetensors"
 """What a folder holds; of a large model there are several files of weights."""
 
-LLAMA, BERT, CUSTOM = LlamaLayout(), BertLayout(), CustomLayout()
-LAYOUTS: dict[str, tuple[Layout[Any], ...]] = {"auto": (LLAMA, BERT, CUSTOM), "custom": (CUSTOM,)}
+LLAMA, CUSTOM = LlamaLayout(), CustomLayout()
+LAYOUTS: dict[str, tuple[Layout[Any], ...]] = {"auto": (LLAMA, BertLayout(), MarianLayout(), CUSTOM), "custom": (CUSTOM,)}
 """What is tried, in this order, by `ExportSettings.layout`."""
 
 
@@ -51,6 +52,7 @@ def write_model(folder: Path, trained: Path, description: ModelDescription, layo
         **layout.config(description.settings, description.vocab_size),
         "bos_token_id": description.end_of_text,
         "eos_token_id": description.end_of_text,
+        **translator_ids(description),
         "dtype": "float32",
         "stagecraft_tokenizer": description.tokenizer,
     }
@@ -61,15 +63,28 @@ def write_model(folder: Path, trained: Path, description: ModelDescription, layo
         shutil.copyfile(CODE, folder / CODE.name)
 
 
-def write_generation(folder: Path, settings: ExportSettings, end_of_text: int, context_length: int) -> None:
-    """What `generate` does unless it is told otherwise: a text ends with the token for it, or with the context."""
+def translator_ids(description: ModelDescription) -> dict[str, Any]:
+    """With what a translator begins to write: the token that ends a text, as in training. It also fills up shorter texts."""
+    if description.settings.task != "translation":
+        return {}
+    end = description.end_of_text
+    return {"decoder_start_token_id": end, "pad_token_id": end, "forced_eos_token_id": None}
+
+
+def write_generation(folder: Path, settings: ExportSettings, description: ModelDescription) -> None:
+    """What `generate` does unless it is told otherwise: a text ends with the token for it, or with the context.
+
+    Translators do not sample, but take the most probable token each time.
+    """
     sampling = {"temperature": settings.temperature, "top_k": settings.top_k or 0, "top_p": settings.top_p or 1.0}
+    samples = settings.temperature > 0 and description.settings.task == "language model"
     content = {
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
-        "max_length": context_length,
-        "do_sample": settings.temperature > 0,
-        **(sampling if settings.temperature > 0 else {}),
+        "bos_token_id": description.end_of_text,
+        "eos_token_id": description.end_of_text,
+        **translator_ids(description),
+        "max_length": description.settings.model_dump()["context_length"],
+        "do_sample": samples,
+        **(sampling if samples else {}),
     }
     write_json(folder / "generation_config.json", content)
 

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.models.stack_settings import StackSettings
+from stages.lm.settings import Settings
 
-S = TypeVar("S", bound=StackSettings)
+S = TypeVar("S", bound=Settings)
 
 Arrays = dict[str, NDArray[Any]]
 

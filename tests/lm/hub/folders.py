@@ -40,7 +40,7 @@ def export(folder: Path, model: TransformerLM, settings: TransformerSettings, la
     )
     registry.save(model, description, trained)
     write_model(out, trained, description, layout_for(settings, layout))
-    write_generation(out, ExportSettings(temperature=0.0), 0, settings.context_length)
+    write_generation(out, ExportSettings(temperature=0.0), description)
     return out
 
 

@@ -63,7 +63,7 @@ def test_blanks_are_ours(kind: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "ours").mkdir()
     (tmp_path / "theirs").mkdir()
     write_ours(tmp_path / "ours", ours)
-    write_tokenizer(tmp_path / "theirs", tmp_path / "ours", 64, fills_in=True)
+    write_tokenizer(tmp_path / "theirs", tmp_path / "ours", 64, "masked")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "theirs")
     assert theirs.mask_token_id == mask_id(ours.vocab_size)
     expected = [ours.end_of_text, *blanked(ours, prompt, mask_id(ours.vocab_size)), ours.end_of_text]

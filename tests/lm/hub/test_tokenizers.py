@@ -46,7 +46,7 @@ def test_ids_and_texts_are_ours(kind: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     ours = saved(tmp_path, KINDS[kind])
-    write_tokenizer(tmp_path / "theirs", tmp_path / "ours", 64)
+    write_tokenizer(tmp_path / "theirs", tmp_path / "ours", 64, "language model")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "theirs")
     assert isinstance(theirs, PreTrainedTokenizerFast)
     assert (theirs.eos_token_id, theirs.bos_token_id, theirs.model_max_length) == (ours.end_of_text, ours.end_of_text, 64)
@@ -60,4 +60,4 @@ def test_ids_and_texts_are_ours(kind: str, tmp_path: Path) -> None:
 def test_code_points_are_refused(tmp_path: Path) -> None:
     saved(tmp_path, {"kind": "character", "alphabet": "unicode"})
     with pytest.raises(UserError, match="a tokenizer of code points, which transformers does not know"):
-        write_tokenizer(tmp_path / "theirs", tmp_path / "ours", 64)
+        write_tokenizer(tmp_path / "theirs", tmp_path / "ours", 64, "language model")
