@@ -151,11 +151,7 @@ def add_experiment(
         evaluation, decoding = evaluation | experiment.vectors.measures, experiment.vectors.shown
         read, written = {"tokenizer": tokenizer}, {"tokens": tokens}
     evaluate = add("evaluate", evaluation, estimate, model=train, tokens=tokens, corpus=corpus, **read)
-    exported = {}
-    if experiment.export is not None:
-        given = {"model": train, "tokenizer": tokenizer, "evaluation": evaluate}
-        exported = {"export": add("export", experiment.export.resolved(), estimate, **given)}
-    return {
+    made = {
         "corpus": corpus,
         "bpe": tokenizer,
         "tokenize": tokens,
@@ -163,8 +159,11 @@ def add_experiment(
         "train": train,
         "evaluate": evaluate,
         "decode": add("decode", decoding, estimate, model=train, tokenizer=tokenizer, **written),
-        **exported,
     }
+    if experiment.export is not None:
+        settings = experiment.export.resolved()
+        made["export"] = add("export", settings, estimate, model=train, tokenizer=tokenizer, evaluation=evaluate)
+    return made
 
 
 def training_options(execution: Execution, tokenizer: Node) -> tuple[str, ...]:
