@@ -5,8 +5,6 @@ python -m stages.export --config FILE --model DIR --tokenizer DIR --evaluation D
 What --out holds can be loaded as it is, by its path, and its README.md is the model card.
 """
 
-import re
-
 from stages.lm import artifacts, script
 from stages.lm.errors import UserError
 from stages.lm.hub.card import card
@@ -37,8 +35,7 @@ def main() -> None:
         write_tokenizer(draft.path, tokenizer.path, length, task)
         if task != "masked":
             write_generation(draft.path, settings, description)
-        name = re.sub(r"-[0-9a-f]{12}$", "", args.out.resolve().name)
-        draft.write_text("README.md", card(name, description, layout, model, evaluation))
+        draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, model, evaluation))
         draft.write_json(
             "stats.json", {"architecture": layout.architecture, "parameters": model.json("stats.json")["parameters"]}
         )

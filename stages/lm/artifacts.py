@@ -121,6 +121,11 @@ def digest(stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
+def title(identity: str) -> str:
+    """The name that a person gave to an artifact, of its id or folder name."""
+    return re.sub(r"-[0-9a-f]{12}$", "", identity.rpartition("/")[2])
+
+
 def read(path: Path, stage: str) -> Artifact:
     """Open and verify an artifact of `stage`. Raises UserError if it is absent, of another kind or format, or damaged."""
     manifest = load_manifest(path)

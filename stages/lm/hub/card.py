@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from stages.lm.artifacts import Artifact
+from stages.lm.artifacts import Artifact, title
 from stages.lm.hub.folder import CUSTOM
 from stages.lm.hub.layouts import Layout
 from stages.lm.models.registry import ModelDescription
@@ -46,12 +46,12 @@ def task(layout: Layout[Any]) -> str:
 
 def metadata(name: str, layout: Layout[Any], evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
     """What a hub reads of the card."""
-    corpus = evaluation.manifest["inputs"]["corpus"]["id"].partition("/")[2].rpartition("-")[0]
+    corpus = title(evaluation.manifest["inputs"]["corpus"]["id"])
     measures = [{"type": kind, "value": results[kind]["value"]} for kind in MEASURES[task(layout)]]
     return {
         "library_name": "transformers",
         "pipeline_tag": task(layout),
-        "tags": [layout.model_type, "stagecraft"],
+        "tags": list(dict.fromkeys((layout.model_type, "stagecraft"))),
         "model-index": [
             {
                 "name": name,
@@ -115,7 +115,7 @@ def measured(layout: Layout[Any], results: dict[str, Any]) -> str:
         lines.append(f"- {words}: {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]")
     if results.get("source"):
         lines.append(f"- the source's own entropy: {results['source']['bits_per_byte']:.4f} bits per byte")
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
 
 
 def table(values: dict[str, Any]) -> str:
