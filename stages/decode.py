@@ -44,7 +44,7 @@ def main() -> None:
         "model": artifacts.read(args.inputs["model"], "train"),
         "tokenizer": artifacts.read(args.inputs["tokenizer"], "bpe"),
     }
-    loading.check_tokenizer(inputs["model"], inputs["tokenizer"].digest, inputs["tokenizer"].path)
+    registry.check_tokenizer(inputs["model"].path, inputs["tokenizer"].digest, inputs["tokenizer"].path)
     task = registry.describe(inputs["model"].path).settings.task
     ways = {"language model": write_texts, "translation": write_translations, "masked": fill_blanks, "vectors": show_vectors}
     ways[task](args, inputs)
@@ -151,7 +151,7 @@ def show_vectors(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
     if args.options.tokens is None:
         raise UserError("--tokens: is needed to know which words are frequent; give the artifact that the model was trained on")
     inputs = inputs | {"tokens": artifacts.read(args.options.tokens, "tokenize")}
-    loading.check_tokenizer(inputs["model"], inputs["tokens"].json("stats.json")["tokenizer"], inputs["tokens"].path)
+    registry.check_tokenizer(inputs["model"].path, inputs["tokens"].json("stats.json")["tokenizer"], inputs["tokens"].path)
     trained = loading.load(inputs["model"], "cpu", 1)
     with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
         counts = token_counts(TokenArray.open(inputs["tokens"].path, "train"), trained.model.vocab_size)

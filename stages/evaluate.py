@@ -153,7 +153,7 @@ def tokenizer_of(args: script.Arguments, model: Artifact, purpose: str) -> Artif
     if args.options.tokenizer is None:
         raise UserError(f"--tokenizer: is needed {purpose}; give the artifact that the model was trained with")
     tokenizer = artifacts.read(args.options.tokenizer, "bpe")
-    loading.check_tokenizer(model, tokenizer.digest, tokenizer.path)
+    registry.check_tokenizer(model.path, tokenizer.digest, tokenizer.path)
     return tokenizer
 
 
@@ -165,7 +165,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def check_inputs(model: Artifact, tokens: Artifact, corpus: Artifact) -> None:
     """Raise UserError unless the three artifacts belong together."""
     made_of = tokens.manifest["inputs"]
-    loading.check_tokenizer(model, made_of["tokenizer"]["digest"], tokens.path)
+    registry.check_tokenizer(model.path, made_of["tokenizer"]["digest"], tokens.path)
     if made_of["corpus"]["digest"] != corpus.digest:
         raise UserError(
             f"{corpus.path}: is not the corpus that {tokens.path} was made of, which is {made_of['corpus']['id']}; give that one"

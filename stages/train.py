@@ -41,13 +41,12 @@ def main(ranks: Ranks = ALONE) -> None:
     options, name = args.options, args.out.resolve().name
     settings = parse(TrainSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
-    family = registry.module_of(settings.model.family)
     if settings.model.trained_by == "counting":  # in one process
         if not ranks.is_first:
             return
         ranks = ALONE
 
-    writing = artifacts.writing(args.out, "train", settings.resolved(), {"tokens": tokens}, {family})
+    writing = artifacts.writing(args.out, "train", settings.resolved(), {"tokens": tokens}, settings.modules)
     with ranks.only_first(writing) as draft:
         job = Job.of(settings, tokens, name, options.state, options.milestone_every)
         job.ranks, job.engine = ranks, options.engine

@@ -16,7 +16,7 @@ from tests.pipeline import TINY, Project
 
 pytestmark = pytest.mark.slow
 
-AFTER_TRAINING = {"train", "evaluate", "decode", "report"}
+AFTER_TRAINING = {"train", "evaluate", "decode", "export", "report"}
 
 
 @pytest.fixture

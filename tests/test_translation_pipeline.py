@@ -41,6 +41,14 @@ def test_both_translators_learn_and_are_scored_on_the_same_pairs(translated: Pro
 
 
 @pytest.mark.slow
+def test_the_transformer_is_exported_with_its_scores(translated: Project) -> None:
+    stats = json.loads((only(translated, "evaluate", "transformer") / "stats.json").read_text())
+    exported = only(translated, "export", "transformer")
+    assert json.loads((exported / "config.json").read_text())["architectures"] == ["MarianMTModel"]
+    assert f"- BLEU: {stats['bleu']['value']:.4f} [" in (exported / "README.md").read_text()
+
+
+@pytest.mark.slow
 def test_sentences_and_examples_are_decoded(translated: Project) -> None:
     for name in ("transformer", "rnn"):
         decoded = only(translated, "decode", name)

@@ -41,6 +41,7 @@ def test_blanks_and_neighbours_are_shown(understood: Project) -> None:
     (line,) = (only(understood, "decode", "bert") / "samples.jsonl").read_text().splitlines()
     blanks = json.loads(line)["blanks"]
     assert [len(blank) for blank in blanks] == [5, 5]
+    assert "- pseudo-perplexity: " in (only(understood, "export", "bert") / "README.md").read_text()
     near = json.loads((only(understood, "decode", "cbow") / "neighbours.json").read_text())
     assert [len(one["neighbours"]) for one in near] == [3] * 4
     report = only(understood, "report", "understanding")

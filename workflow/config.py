@@ -19,6 +19,8 @@ from stages.lm.bpe.settings import BpeSettings
 from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
 from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, VectorsSettings
+from stages.lm.hub.folder import layout_for
+from stages.lm.hub.settings import ExportSettings
 from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings, parse, unknown
@@ -92,6 +94,8 @@ class Experiment(Settings):
     """How a model that fills in blanks is measured and shown, instead of `decoding`."""
     vectors: VectorsSettings = VectorsSettings()
     """How word vectors are measured and shown, instead of `decoding`."""
+    export: ExportSettings | None = None
+    """That a model is written as a folder for Hugging Face transformers too; `{}` does it, null does not."""
     job: JobSettings = JobSettings()
     """What its training and the estimate of it ask a cluster for, over what `execution.jobs` says."""
 
@@ -210,6 +214,11 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
     if translates != (corpus.source == "parallel"):
         needed = "`source: parallel`" if translates else "single texts, not of sentence pairs"
         raise UserError(f"experiments.{name}.model.family: {family} needs a corpus of {needed}; give it another corpus or family")
+    if experiment.export is not None:
+        try:
+            layout_for(experiment.model, experiment.export.layout)
+        except UserError as error:
+            raise UserError(f"experiments.{name}.export: {error}") from None
     own = SHOWN_BY[experiment.model.task]
     for useless in set(SHOWN_BY.values()) - {own}:
         if useless in experiment.model_fields_set:

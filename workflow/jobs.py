@@ -39,6 +39,7 @@ FALLBACK = {
     "train": (8000, 1440),
     "evaluate": (4000, 120),
     "decode": (4000, 60),
+    "export": (4000, 60),
 }
 """Memory in MB and time in minutes by stage where neither settings nor an estimate say more; else those of a report."""
 

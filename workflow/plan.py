@@ -8,10 +8,12 @@ experiments share is one node. Snakemake's rules ask the plan; the plan knows no
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages.lm import artifacts
 from stages.lm.corpus.sources import source_files
+from stages.lm.hub.folder import folder_files
 from stages.lm.models import registry
 from stages.lm.studies.settings import AccountingStudy
 from stages.lm.tokenization import TokenizeSettings
@@ -19,7 +21,7 @@ from stages.lm.training.settings import TrainSettings
 from workflow.config import Config, Execution, Experiment, GradientsOf, Study, TokenizersOf
 from workflow.jobs import JobSettings
 
-STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "study", "report")
+STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "export", "study", "report")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,9 @@ def add_experiment(
 ) -> dict[str, Node]:
     """Plan the artifacts of one experiment; returns them by stage, those that it shares with others included."""
     modules = (registry.module_of(experiment.model.family),)
-    trained = TrainSettings(model=experiment.model, training=experiment.training).resolved()
+    training = TrainSettings(model=experiment.model, training=experiment.training)
+    trained, start = training.resolved(), experiment.training.start
+    read_from = tuple(folder_files(Path(start))) if start and experiment.model.trained_by == "gradient" else ()
     threads = experiment.training.threads
     options = {"estimate": ("--fits", execution.fits) if execution.fits else (), "train": training_options(execution, tokenizer)}
 
@@ -119,7 +123,8 @@ def add_experiment(
         if stage in ("estimate", "train"):
             job = experiment.job.over(job)
         processes = job.processes_per_node if stage == "train" else 1
-        return plan.add(Node(stage, name, settings, inputs, (), given, modules, threads * processes, job, estimate))
+        files, loaded = read_from if stage == "train" else (), {"train": training.modules, "export": ()}.get(stage, modules)
+        return plan.add(Node(stage, name, settings, inputs, files, given, loaded, threads * processes, job, estimate))
 
     tokens = plan.add(
         Node(
@@ -146,15 +151,20 @@ def add_experiment(
     elif experiment.model.task == "vectors":
         evaluation, decoding = evaluation | experiment.vectors.measures, experiment.vectors.shown
         read, written = {"tokenizer": tokenizer}, {"tokens": tokens}
-    return {
+    evaluate = add("evaluate", evaluation, estimate, model=train, tokens=tokens, corpus=corpus, **read)
+    made = {
         "corpus": corpus,
         "bpe": tokenizer,
         "tokenize": tokens,
         "estimate": estimate,
         "train": train,
-        "evaluate": add("evaluate", evaluation, estimate, model=train, tokens=tokens, corpus=corpus, **read),
+        "evaluate": evaluate,
         "decode": add("decode", decoding, estimate, model=train, tokenizer=tokenizer, **written),
     }
+    if experiment.export is not None:
+        settings = experiment.export.resolved()
+        made["export"] = add("export", settings, estimate, model=train, tokenizer=tokenizer, evaluation=evaluate)
+    return made
 
 
 def training_options(execution: Execution, tokenizer: Node) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ SECTIONS = {
     "MaskedSettings": "Filling in blanks",
     "ClassificationSettings": "A task to fine-tune on",
     "VectorsSettings": "Word vectors",
+    "ExportSettings": "Export to Hugging Face transformers",
     "Execution": "Execution",
     "MachineSettings": "The machine that trains",
     "JobSettings": "Jobs on a cluster",

@@ -39,7 +39,7 @@ log = logging.getLogger("stagecraft")
 
 FORMATS = {
     "corpus": 1, "bpe": 2, "tokenize": 3, "estimate": 1, "train": 2, "evaluate": 2, "decode": 1,
-    "study": 2, "report": 4,
+    "export": 1, "study": 2, "report": 4,
 }  # fmt: skip
 """The format version that each stage writes; a change of what its files mean adds one, and makes every path new."""
 
@@ -119,6 +119,11 @@ def digest(stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -
     identity = {"stage": stage, "format": FORMATS[stage], "settings": settings, "inputs": dict(inputs)}
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def title(identity: str) -> str:
+    """The name that a person gave to an artifact, of its id or folder name."""
+    return re.sub(r"-[0-9a-f]{12}$", "", identity.rpartition("/")[2])
 
 
 def read(path: Path, stage: str) -> Artifact:

@@ -12,6 +12,7 @@ BASE: dict[str, Any] = {
             "tokenizer": "bpe",
             "model": {"family": "transformer", "layers": 1, "heads": 2, "d_model": 16, "context_length": 32},
             "training": {"steps": 5, "learning_rate": "3e-4"},
+            "export": {},
         }
     },
     "studies": {"lengths": {"kind": "complexity", "experiments": ["gpt"]}},

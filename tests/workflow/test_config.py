@@ -25,7 +25,7 @@ def test_extends_changes_one_line() -> None:
 
 
 def test_extends_over_another_family_starts_its_model_anew() -> None:
-    config = read(changed("experiments.trigram", {"extends": "gpt", "model": {"family": "ngram", "order": 3}}))
+    config = read(changed("experiments.trigram", {"extends": "gpt", "model": {"family": "ngram", "order": 3}, "export": None}))
     assert config.experiments["trigram"].model.resolved() == {"family": "ngram", "order": 3, "smoothing": "kneser-ney"}
 
 
@@ -65,6 +65,11 @@ def test_extends_works_over_several_steps() -> None:
         ("tokenizers.bpe.corpus", "x", "tokenizers.bpe.corpus: unknown corpus 'x'; allowed: toy"),
         ("tokenizers.bpe.vocab_size", 256, "tokenizers.bpe"),
         ("corpora.toy.source", "gramar", "corpora.toy.source: unknown source 'gramar'; did you mean 'grammar'?"),
+        (
+            "experiments.b",
+            {"extends": "gpt", "model": {"family": "ngram"}},
+            "experiments.b.export: no model of transformers computes what this one of the family ngram does; leave",
+        ),
         ("experiments.b", {"extends": "gtp"}, "experiments.b.extends: unknown entry 'gtp'; did you mean 'gpt'?"),
         ("experiments.gpt.extends", "gpt", "experiments.gpt.extends: goes in a circle: gpt -> gpt"),
         ("experiments.b", {"extends": ["gpt"]}, "experiments.b.extends: should be the name of another entry"),

@@ -25,9 +25,10 @@ def test_a_setting_moves_its_stage_and_what_follows() -> None:
     everything = set(STAGES)
     assert moved("corpora.toy.documents", 11) == everything
     assert moved("tokenizers.bpe.vocab_size", 301) == everything - {"corpus"}
-    assert moved("experiments.gpt.training.steps", 6) == {"estimate", "train", "evaluate", "decode", "report"}
+    assert moved("experiments.gpt.training.steps", 6) == {"estimate", "train", "evaluate", "decode", "export", "report"}
     assert moved("experiments.gpt.decoding", {"temperature": 0.5}) == {"decode", "report"}
-    assert moved("experiments.gpt.evaluation", {"seed": 5}) == {"evaluate", "report"}
+    assert moved("experiments.gpt.evaluation", {"seed": 5}) == {"evaluate", "export", "report"}
+    assert moved("experiments.gpt.export", {"top_k": 5}) == {"export", "report"}
     assert moved("title", "Another") == {"report"}
     assert moved("execution", {"wandb": "offline"}) == set()
 

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.bpe.merging import merge_symbols
 from stages.lm.bpe.pretokenization import PATTERNS
 from stages.lm.bpe.tokenizer import Tokenizer
@@ -89,7 +88,7 @@ def write_huggingface(file: FilePath, tokenizer: Tokenizer) -> None:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": added_tokens(tokenizer),
+        "added_tokens": added_tokens(tokenizer.special_tokens),
         "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
         "post_processor": None,
@@ -99,10 +98,10 @@ def write_huggingface(file: FilePath, tokenizer: Tokenizer) -> None:
     Path(file).write_text(_json(content), encoding="utf-8")
 
 
-def added_tokens(tokenizer: TextTokenizer) -> list[dict[str, Any]]:
-    """The special tokens as a tokenizer.json lists them."""
+def added_tokens(special_tokens: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Special tokens and their ids as a tokenizer.json lists them."""
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    return [{"id": index, "content": token, **flags} for token, index in tokenizer.special_tokens.items()]
+    return [{"id": index, "content": token, **flags} for token, index in special_tokens.items()]
 
 
 def read_huggingface(file: FilePath) -> Tokenizer:

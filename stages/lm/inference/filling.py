@@ -7,11 +7,10 @@ import torch
 from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.errors import UserError
 from stages.lm.inference.loading import Trained
-from stages.lm.inference.settings import MASK, FillingSettings
+from stages.lm.inference.settings import FillingSettings
 from stages.lm.models.bert.model import BertLM, mask_id
-
-COMMON = 1 << 16
-"""Ids that are looked at to see whether tokens begin with spaces."""
+from stages.lm.models.bert.settings import MASK
+from stages.lm.tokenizers.words import holds_spaces
 
 
 def fill(trained: Trained, texts: TextTokenizer, prompt: str, settings: FillingSettings) -> dict[str, Any]:
@@ -37,8 +36,7 @@ def fill(trained: Trained, texts: TextTokenizer, prompt: str, settings: FillingS
 
 def blanked(texts: TextTokenizer, prompt: str, mask: int) -> list[int]:
     """The ids of a prompt; where tokens hold the space before their word, so does the hidden one."""
-    common = range(min(texts.vocab_size, COMMON))
-    spaced = any(len(texts.vocab[index]) > 1 and texts.vocab[index].startswith(b" ") for index in common)
+    spaced = holds_spaces(texts)
     parts = prompt.split(MASK)
     ids: list[int] = []
     for number, part in enumerate(parts):

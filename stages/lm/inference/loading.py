@@ -1,6 +1,5 @@
 """Opening a trained model together with the tokenizer that it was trained with."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -21,16 +20,6 @@ class Trained(NamedTuple):
     """Where it wants its ids."""
     module: str
     """The Python module that implements it."""
-
-
-def check_tokenizer(model: Artifact, digest: str, other: Path) -> None:
-    """Raise UserError unless the model was trained with the tokenizer artifact of this `digest`, which `other` brings."""
-    trained_with = registry.describe(model.path).tokenizer
-    if trained_with != digest:
-        raise UserError(
-            f"{other}: comes from the tokenizer {digest}, but the model {model.path} was trained with the tokenizer "
-            f"{trained_with}; give both the same one"
-        )
 
 
 def load(model: Artifact, device: str, threads: int) -> Trained:

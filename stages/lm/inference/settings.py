@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from stages.lm.models.bert.settings import MASK
 from stages.lm.settings import Settings
 
 
@@ -63,10 +64,6 @@ class DecodingSettings(Settings):
     """auto takes a GPU where there is one."""
     threads: int = Field(default=2, ge=1)
     """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""
-
-
-MASK = "[MASK]"
-"""Stands for a token to be filled in."""
 
 
 class FillingSettings(Settings):

@@ -1,9 +1,10 @@
 """What all models share that are trained by gradient descent: counting their parameters, saving and loading them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from torch import nn
+from torch import Tensor, nn
 
 from stages.lm.models.weights import check_shapes, load_weights, save_weights
 
@@ -31,11 +32,14 @@ class Network(nn.Module):
     def load(cls, folder: Path, settings: Any, vocab_size: int) -> Self:
         """The model whose weights `save` wrote. Raises UserError if they do not fit the settings."""
         model = cls.from_settings(settings, vocab_size)
-        tensors = load_weights(folder)
-        tensors |= {name: tensors[other] for name, other in model._repeated().items() if other in tensors}
-        check_shapes(folder, tensors, model.state_dict())
-        model.load_state_dict(tensors)
+        model.adopt(load_weights(folder), folder)
         return model
+
+    def adopt(self, tensors: Mapping[str, Tensor], folder: Path) -> None:
+        """Take the weights that were found in a folder, each stored once. Raises UserError if they do not fit."""
+        complete = {**tensors, **{name: tensors[other] for name, other in self._repeated().items() if other in tensors}}
+        check_shapes(folder, complete, self.state_dict())
+        self.load_state_dict(complete)
 
     def _repeated(self) -> dict[str, str]:
         """Names of parameters that have a later name too, and that name: embeddings tied to the output layer, for example."""

@@ -73,6 +73,16 @@ def describe(folder: Path) -> ModelDescription:
     return parse(ModelDescription, content, str(file))
 
 
+def check_tokenizer(folder: Path, digest: str, other: Path) -> None:
+    """Raise UserError unless the model in `folder` was trained with the tokenizer of this `digest`, which `other` brings."""
+    trained_with = describe(folder).tokenizer
+    if trained_with != digest:
+        raise UserError(
+            f"{other}: comes from the tokenizer {digest}, but the model {folder} was trained with the tokenizer "
+            f"{trained_with}; give both the same one"
+        )
+
+
 def load(folder: Path) -> "LanguageModel":
     """The trained model in the artifact directory `folder`."""
     description = describe(folder)

@@ -57,4 +57,4 @@ def check_shapes(folder: Path, found: Mapping[str, Tensor], expected: Mapping[st
         have = tuple(found[name].shape) if name in found else "nothing"
         need = tuple(expected[name].shape) if name in expected else "nothing"
         if have != need:
-            raise UserError(f"{folder / WEIGHTS}: {name} is {have}, but the model's settings need {need}; train the model again")
+            raise UserError(f"{folder / WEIGHTS}: {name} is {have}, but the model's settings need {need}; it is another model")

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stages.lm.artifacts import title
 from stages.lm.evaluation.bootstrap import Interval
 from stages.lm.reporting.cells import Cell, count, operations
 from stages.lm.reporting.comparison import Group, Row, difference_between
 from stages.lm.reporting.configuration import flat
-from stages.lm.reporting.experiments import Experiment, title
+from stages.lm.reporting.experiments import Experiment
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.lm.artifacts import title
 from stages.lm.corpus import store
 from stages.lm.reporting import figures
 from stages.lm.reporting.cells import MISSING, Cell, count, percent, size
-from stages.lm.reporting.experiments import Experiment, distinct, title
+from stages.lm.reporting.experiments import Experiment, distinct
 from stages.lm.tokenizers.files import read_tokenizer
 from stages.lm.tokenizers.statistics import longest_tokens
 from stages.lm.tokens import TokenArray, open_split

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -71,11 +70,6 @@ class Experiment:
             return Cell(MISSING)
         artifact = self.parts[stage]
         return Cell(text, artifact.id, href(artifact, self.page))
-
-
-def title(identity: str) -> str:
-    """The name that a person gave to an artifact, of its id or folder name."""
-    return re.sub(r"-[0-9a-f]{12}$", "", identity.rpartition("/")[2])
 
 
 def href(artifact: Artifact, page: Path) -> str:

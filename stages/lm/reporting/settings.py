@@ -6,7 +6,7 @@ from pydantic import Field
 
 from stages.lm.settings import Settings
 
-Stage = Literal["corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode"]
+Stage = Literal["corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "export"]
 
 
 class ReportSettings(Settings):

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from stages.lm.artifacts import title
 from stages.lm.evaluation.bootstrap import Interval
 from stages.lm.reporting import figures
 from stages.lm.reporting.cells import Cell, count, duration, operations, percent
 from stages.lm.reporting.comparison import Group, Row
-from stages.lm.reporting.experiments import Experiment, title
+from stages.lm.reporting.experiments import Experiment
 from stages.lm.reporting.ladder import Ladder, ladder
 
 

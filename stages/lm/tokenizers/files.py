@@ -78,7 +78,7 @@ def _write(file: Path, tokenizer: TextTokenizer, parts: Mapping[str, Any]) -> No
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": added_tokens(tokenizer),
+        "added_tokens": added_tokens(tokenizer.special_tokens),
         "normalizer": None,
         "post_processor": None,
         **parts,

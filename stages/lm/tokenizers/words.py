@@ -7,6 +7,9 @@ from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.bpe.pretokenization import CHARACTERS
 from stages.lm.tokenizers.symbols import SymbolTokenizer
 
+COMMON = 1 << 16
+"""Ids that are looked at to see whether tokens begin with spaces."""
+
 
 def word_starts(tokenizer: TextTokenizer) -> NDArray[np.bool_]:
     """(vocab): whether each token begins a word; all others go on with the word of the token before.
@@ -19,6 +22,12 @@ def word_starts(tokenizer: TextTokenizer) -> NDArray[np.bool_]:
     starts = np.array([not _goes_on(tokenizer.vocab[index]) for index in range(tokenizer.vocab_size)], np.bool_)
     starts[list(tokenizer.special_tokens.values())] = True
     return starts
+
+
+def holds_spaces(tokenizer: TextTokenizer) -> bool:
+    """Whether tokens hold the space before their word."""
+    common = range(min(tokenizer.vocab_size, COMMON))
+    return any(len(tokenizer.vocab[index]) > 1 and tokenizer.vocab[index].startswith(b" ") for index in common)
 
 
 def _goes_on(token: bytes) -> bool:

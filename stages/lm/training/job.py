@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,7 +17,7 @@ from stages.lm.training.distributed import ALONE, Ranks, share
 from stages.lm.training.engines import Engine
 from stages.lm.training.learner import Learner
 from stages.lm.training.loop import Conduct, Run
-from stages.lm.training.settings import TrainSettings
+from stages.lm.training.settings import IMPORTING, TrainSettings
 from stages.lm.training.state import StateFolder
 from stages.lm.training.tracking import Tracker, Trackers
 
@@ -28,6 +29,8 @@ class Job:
     settings: TrainSettings
     source: Source
     state: StateFolder
+    tokenizer: str
+    """The digest of the tokenizer that the tokens are of."""
     tracker: Tracker = field(default_factory=Trackers)
     conduct: Conduct = field(default_factory=Conduct)
     ranks: Ranks = ALONE
@@ -43,10 +46,10 @@ class Job:
         about = tokens.json("stats.json")
         identity = {
             "settings and tokens": artifacts.digest("train", settings.resolved(), {"tokens": tokens.digest}),
-            "code": provenance.code_version("stages.train", registry.module_of(settings.model.family)),
+            "code": provenance.code_version("stages.train", *settings.modules),
         }
         folder = StateFolder(state or Path("state") / "train" / name, identity, milestone_every)
-        return cls(settings, Source(tokens.path, about["vocab_size"], about["end_of_text"]), folder)
+        return cls(settings, Source(tokens.path, about["vocab_size"], about["end_of_text"]), folder, about["tokenizer"])
 
     def settle(self, choose: Callable[["Job"], dict[str, Any]]) -> None:
         """Take for what the settings leave open what the run chose when it began; one that begins now chooses, for good."""
@@ -72,6 +75,8 @@ class Job:
 
         def build() -> Learner:
             model = registry.build(self.settings.model, self.source.vocab_size, training.seed)
+            if training.start is not None:
+                import_module(IMPORTING).start_from(model, self.settings.model, Path(training.start), self.tokenizer)
             return Learner(cast(nn.Module, model), training, device, self.ranks, self.engine)
 
         return Run(build, data, self.state, self.tracker, self.conduct, self.ranks)

@@ -5,9 +5,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from stages.lm.models import registry
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings
 from stages.lm.training.schedule import constant_schedule, cosine_schedule, linear_schedule, wsd_schedule
+
+IMPORTING = "stages.lm.hub.importing"
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -48,6 +51,9 @@ class TrainingSettings(Settings):
     """Gradients of a larger global norm are scaled down to it."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights and of the order of the data."""
+    start: str | None = None
+    """A folder of Hugging Face transformers, exported here or a Llama, with whose weights a transformer starts instead of random
+    ones. `model` describes the same model; the folder's tokenizer must be the one of the tokens."""
     validate_every: PositiveInt = 100
     """Steps between measurements of the validation loss; the last step has one in any case."""
     validation_windows: PositiveInt = 64
@@ -126,6 +132,12 @@ class TrainSettings(Settings):
 
     model: ModelSettings
     training: TrainingSettings = TrainingSettings()
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that a training loads by name: its model's, and what reads the folder that it starts from."""
+        reads = self.model.trained_by == "gradient" and self.training.start is not None
+        return (registry.module_of(self.model.family), *((IMPORTING,) if reads else ()))
 
     def resolved(self) -> dict[str, Any]:
         return {"model": self.model.resolved(), "training": relevant_training(self.model, self.training)}

@@ -7,6 +7,9 @@ from pydantic import Field, PositiveFloat, model_validator
 from stages.lm.models.block_settings import FeedForwardKind, Position
 from stages.lm.models.stack_settings import StackSettings
 
+MASK = "[MASK]"
+"""Stands for a token to be filled in."""
+
 
 class BertSettings(StackSettings):
     """An encoder that sees both directions and learns to fill in hidden tokens; defaults after Devlin et al. 2019."""

@@ -1,0 +1,46 @@
+"""Write a trained transformer (decoder, translator or BERT) as a folder that the auto classes of Hugging Face load.
+
+python -m stages.export --config FILE --model DIR --tokenizer DIR --evaluation DIR --out DIR
+
+What --out holds can be loaded as it is, by its path, and its README.md is the model card.
+"""
+
+from stages.lm import artifacts, script
+from stages.lm.errors import UserError
+from stages.lm.hub.card import card
+from stages.lm.hub.folder import layout_for, write_generation, write_model
+from stages.lm.hub.settings import ExportSettings
+from stages.lm.hub.tokenizer import write_tokenizer
+from stages.lm.models import registry
+from stages.lm.settings import parse
+
+
+def main() -> None:
+    args = script.arguments("export", __doc__, inputs=("model", "tokenizer", "evaluation"))
+    settings = parse(ExportSettings, args.settings, args.config)
+    inputs = {
+        "model": artifacts.read(args.inputs["model"], "train"),
+        "tokenizer": artifacts.read(args.inputs["tokenizer"], "bpe"),
+        "evaluation": artifacts.read(args.inputs["evaluation"], "evaluate"),
+    }
+    model, tokenizer, evaluation = inputs.values()
+    registry.check_tokenizer(model.path, tokenizer.digest, tokenizer.path)
+    if evaluation.manifest["inputs"]["model"]["digest"] != model.digest:
+        raise UserError(f"{evaluation.path}: is no evaluation of {model.path}; give that one")
+    description = registry.describe(model.path)
+    layout = layout_for(description.settings, settings.layout)
+    with artifacts.writing(args.out, "export", settings.resolved(), inputs) as draft:
+        write_model(draft.path, model.path, description, layout)
+        length, task = description.settings.model_dump()["context_length"], description.settings.task
+        write_tokenizer(draft.path, tokenizer.path, length, task)
+        if task != "masked":
+            write_generation(draft.path, settings, description)
+        draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, model, evaluation))
+        draft.write_json(
+            "stats.json", {"architecture": layout.architecture, "parameters": model.json("stats.json")["parameters"]}
+        )
+    script.log.info("%s", f"transformers loads {args.out} as {layout.architecture}")
+
+
+if __name__ == "__main__":
+    script.run(main)

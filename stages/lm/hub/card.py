@@ -1,0 +1,139 @@
+"""The model card of an exported folder, made from the artifacts that the model comes from."""
+
+from typing import Any
+
+import yaml
+
+from stages.lm.artifacts import Artifact, title
+from stages.lm.hub.folder import CUSTOM
+from stages.lm.hub.layouts import Layout
+from stages.lm.models.registry import ModelDescription
+
+TRAINING = ("optimizer", "learning_rate", "schedule", "batch_size", "weight_decay", "precision", "seed")
+"""The settings of a training that the card tells."""
+
+
+MEASURES = {
+    "text-generation": {"bits_per_byte": "bits per byte", "perplexity": "perplexity"},
+    "translation": {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity"},
+    "fill-mask": {"pseudo_perplexity": "pseudo-perplexity", "accuracy": "share of hidden tokens found"},
+}
+"""What is measured, by what a model is for, under the names of an evaluation's stats.json and in words."""
+
+
+def card(name: str, description: ModelDescription, layout: Layout[Any], model: Artifact, evaluation: Artifact) -> str:
+    """README.md: what the model is, how to use it, how good it is, where it comes from. No clock or machine is in it."""
+    results = evaluation.json("stats.json")
+    return "\n".join(
+        [
+            f"---\n{yaml.safe_dump(metadata(name, layout, evaluation, results), sort_keys=False)}---",
+            f"# {name}\n",
+            introduction(description, layout, model),
+            f"## Use\n\n```python\n{usage(layout)}```\n",
+            f"A text has at most {description.settings.model_dump()['context_length']} tokens.\n",
+            f"## Evaluation\n\n{measured(layout, results)}\n",
+            f"## Model\n\n{table(description.settings.resolved())}",
+            f"## Training\n\n{training(model)}",
+            f"## Provenance\n\n{provenance(model, evaluation)}",
+        ]
+    )
+
+
+def task(layout: Layout[Any]) -> str:
+    """What a model is for, by the hub's name for it."""
+    return {"BertForMaskedLM": "fill-mask", "MarianMTModel": "translation"}.get(layout.architecture, "text-generation")
+
+
+def metadata(name: str, layout: Layout[Any], evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
+    """What a hub reads of the card."""
+    corpus = title(evaluation.manifest["inputs"]["corpus"]["id"])
+    measures = [{"type": kind, "value": results[kind]["value"]} for kind in MEASURES[task(layout)]]
+    return {
+        "library_name": "transformers",
+        "pipeline_tag": task(layout),
+        "tags": list(dict.fromkeys((layout.model_type, "stagecraft"))),
+        "model-index": [
+            {
+                "name": name,
+                "results": [
+                    {
+                        "task": {"type": task(layout)},
+                        "dataset": {"name": corpus, "type": corpus, "split": results["split"]},
+                        "metrics": measures,
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def introduction(description: ModelDescription, layout: Layout[Any], model: Artifact) -> str:
+    """What the model is, in a paragraph."""
+    stats = model.json("stats.json")
+    kinds = {"fill-mask": "transformer that fills in blanks", "translation": "transformer that translates"}
+    kind = kinds.get(task(layout), "decoder-only transformer")
+    own = "; its code is `modeling_stagecraft.py`" if layout is CUSTOM else ""
+    return (
+        f"A {kind} of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
+        f"{stats['tokens']:,} tokens. transformers (version 5) loads it as `{layout.architecture}`{own}.\n"
+    )
+
+
+def usage(layout: Layout[Any]) -> str:
+    """The lines that load the model and write a text, or fill in a blank. Texts begin with the token that ends the one before."""
+    if task(layout) == "fill-mask":
+        return """from transformers import pipeline
+
+print(pipeline("fill-mask", ".")("Once upon a [MASK]."))  # . is this folder
+"""
+    if task(layout) == "translation":
+        return """from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+folder = "."  # this folder
+model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+ids = tokenizer("a sentence", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids)[0], skip_special_tokens=True))
+"""
+    trust = ", trust_remote_code=True" if layout is CUSTOM else ""
+    return f"""from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # this folder
+model = AutoModelForCausalLM.from_pretrained(folder{trust})
+tokenizer = AutoTokenizer.from_pretrained(folder)
+ids = tokenizer(tokenizer.bos_token + "Once upon a time", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids)[0]))
+"""
+
+
+def measured(layout: Layout[Any], results: dict[str, Any]) -> str:
+    """The results on held-out text, with their intervals."""
+    share = f"{results['confidence']:.0%}"
+    kind = "documents" if "documents" in results else "pairs"
+    lines = [f"On {results[kind]:,} {kind} of the split `{results['split']}` ({share} intervals over {kind}):\n"]
+    for kind, words in MEASURES[task(layout)].items():
+        value = results[kind]
+        lines.append(f"- {words}: {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]")
+    if results.get("source"):
+        lines.append(f"- the source's own entropy: {results['source']['bits_per_byte']:.4f} bits per byte")
+    return "\n".join(lines)
+
+
+def table(values: dict[str, Any]) -> str:
+    """Settings as a table."""
+    rows = [f"| `{key}` | `{value}` |" for key, value in values.items() if value is not None]
+    return "\n".join(["| setting | value |", "|---|---|", *rows, ""])
+
+
+def training(model: Artifact) -> str:
+    """How the model was trained, and how that ended."""
+    stats, settings = model.json("stats.json"), model.settings["training"]
+    values = {key: settings[key] for key in TRAINING}
+    known = {key: stats[key] for key in ("steps", "tokens", "epochs", "loss", "validation_loss") if key in stats}
+    return table(values | known)
+
+
+def provenance(model: Artifact, evaluation: Artifact) -> str:
+    """The artifacts that it comes from; their manifests lead on to everything else."""
+    made_of = {"model": {"id": model.id, "content": model.manifest["content"]}, **evaluation.manifest["inputs"]}
+    rows = [f"| {role} | `{given['id']}` | `{given['content'][:12]}` |" for role, given in made_of.items()]
+    return "\n".join(["| | artifact | content |", "|---|---|---|", *rows, "", f"Code version `{model.manifest['code']}`.", ""])

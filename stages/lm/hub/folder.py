@@ -1,0 +1,94 @@
+"""A folder as transformers reads it: config, weights, the code of a model of ours, defaults of `generate`.
+
+All of it is plain files, written as they are documented, so that an export needs neither transformers nor torch.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file, save_file
+
+from stages.lm.errors import UserError
+from stages.lm.hub.bert import BertLayout
+from stages.lm.hub.custom import CODE, CustomLayout
+from stages.lm.hub.layouts import Layout
+from stages.lm.hub.llama import LlamaLayout
+from stages.lm.hub.marian import MarianLayout
+from stages.lm.hub.settings import ExportSettings
+from stages.lm.models.registry import ModelDescription
+
+CONFIG, WEIGHTS, WEIGHT_FILES = "config.json", "model.safetensors", "model*.safetensors"
+"""What a folder holds; of a large model there are several files of weights."""
+
+LLAMA, CUSTOM = LlamaLayout(), CustomLayout()
+LAYOUTS: dict[str, tuple[Layout[Any], ...]] = {"auto": (LLAMA, BertLayout(), MarianLayout(), CUSTOM), "custom": (CUSTOM,)}
+"""What is tried, in this order, by `ExportSettings.layout`."""
+
+
+def folder_files(folder: Path) -> list[str]:
+    """The files that a model is read from. Raises UserError for a folder without a config."""
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{folder / CONFIG}: no such file; name the folder of a model for Hugging Face transformers")
+    return [str(file) for file in (folder / CONFIG, *sorted(folder.glob(WEIGHT_FILES)))]
+
+
+def layout_for(settings: Any, wanted: str) -> Layout[Any]:
+    """The layout of a model by `ExportSettings.layout`. Raises UserError where there is none."""
+    found = next((layout for layout in LAYOUTS[wanted] if layout.fits(settings)), None)
+    if found is None:
+        raise UserError(
+            f"no model of transformers computes what this one of the family {settings.family} does; leave `export` out"
+        )
+    return found
+
+
+def write_model(folder: Path, trained: Path, description: ModelDescription, layout: Layout[Any]) -> None:
+    """config.json, model.safetensors, and the code where transformers has none, of the model in the folder `trained`."""
+    config = {
+        "architectures": [layout.architecture],
+        "model_type": layout.model_type,
+        **layout.config(description.settings, description.vocab_size),
+        "bos_token_id": description.end_of_text,
+        "eos_token_id": description.end_of_text,
+        **translator_ids(description),
+        "dtype": "float32",
+        "stagecraft_tokenizer": description.tokenizer,
+    }
+    write_json(folder / CONFIG, config)
+    weights = layout.to_hub(load_file(trained / WEIGHTS), description.settings)
+    save_file(weights, folder / WEIGHTS, {"format": "pt"})  # transformers asks what wrote the file
+    if "auto_map" in config:
+        shutil.copyfile(CODE, folder / CODE.name)
+
+
+def translator_ids(description: ModelDescription) -> dict[str, Any]:
+    """With what a translator begins to write: the token that ends a text, as in training. It also fills up shorter texts."""
+    if description.settings.task != "translation":
+        return {}
+    end = description.end_of_text
+    return {"decoder_start_token_id": end, "pad_token_id": end, "forced_eos_token_id": None}
+
+
+def write_generation(folder: Path, settings: ExportSettings, description: ModelDescription) -> None:
+    """What `generate` does unless it is told otherwise: a text ends with the token for it, or with the context.
+
+    Translators do not sample, but take the most probable token each time.
+    """
+    sampling = {"temperature": settings.temperature, "top_k": settings.top_k or 0, "top_p": settings.top_p or 1.0}
+    samples = settings.temperature > 0 and description.settings.task == "language model"
+    content = {
+        "bos_token_id": description.end_of_text,
+        "eos_token_id": description.end_of_text,
+        **translator_ids(description),
+        "max_length": description.settings.model_dump()["context_length"],
+        "do_sample": samples,
+        **(sampling if samples else {}),
+    }
+    write_json(folder / "generation_config.json", content)
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    """As transformers writes its files."""
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

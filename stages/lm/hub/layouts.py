@@ -1,0 +1,74 @@
+"""In what form a model becomes one that transformers knows: the names in its config.json, and those of its weights."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, TypeVar
+
+from numpy.typing import NDArray
+
+from stages.lm.models.settings import TransformerSettings
+from stages.lm.models.stack_settings import StackSettings
+from stages.lm.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+Arrays = dict[str, NDArray[Any]]
+
+SIZES = {
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "d_model": "hidden_size",
+    "d_head": "head_dim",
+    "d_ff": "intermediate_size",
+    "context_length": "max_position_embeddings",
+}
+"""Our names and those that every config.json uses."""
+
+TIED = ("token_embeddings.weight", "lm_head.weight")
+"""One tensor, where embeddings are tied: transformers stores it under the first name, we under the second."""
+
+
+class Layout(ABC, Generic[S]):
+    """One form of models that transformers knows."""
+
+    model_type: ClassVar[str]
+    architecture: ClassVar[str]
+
+    @abstractmethod
+    def fits(self, settings: Any) -> bool:
+        """Whether it computes what a model of these settings, of whatever family, does."""
+
+    @abstractmethod
+    def config(self, settings: S, vocab_size: int) -> dict[str, Any]:
+        """What config.json says of the model itself."""
+
+    @abstractmethod
+    def to_hub(self, weights: Arrays, settings: S) -> Arrays:
+        """Our weights, each array once, under the names and in the order of numbers that transformers wants."""
+
+
+class TwoWayLayout(Layout[TransformerSettings]):
+    """One that can be read too."""
+
+    @abstractmethod
+    def settings(self, config: dict[str, Any], where: str) -> TransformerSettings:
+        """The settings that a config.json means. Raises UserError, naming `where`, if there are none for it."""
+
+    @abstractmethod
+    def from_hub(self, weights: Arrays, settings: TransformerSettings) -> Arrays:
+        """The reverse of `to_hub`."""
+
+
+def filled(settings: StackSettings) -> dict[str, Any]:
+    """The settings of a model with every default filled in."""
+    return settings.resolved() | {
+        "kv_heads": settings.key_value_heads,
+        "d_head": settings.head_width,
+        "d_ff": settings.feed_forward_width,
+    }
+
+
+def sizes(settings: StackSettings) -> dict[str, Any]:
+    """The sizes of a model under the names of a config.json."""
+    known = filled(settings)
+    return {name: known[own] for own, name in SIZES.items()}
