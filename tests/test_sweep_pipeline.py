@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def last_round(project: Project, name: str) -> dict[str, Any]:
 def test_sweeps_run_in_rounds_survive_kills_and_end(tmp_path: Path) -> None:
     project = Project(tmp_path / "sweeps")
     for seconds in (25, 15):  # killed twice on the way
-        command = ["snakemake", "--nolock", "--rerun-incomplete", "--cores", "2", "--configfile", CONFIG]
+        command = [sys.executable, "-m", "snakemake", "--nolock", "--rerun-incomplete", "--cores", "2", "--configfile", CONFIG]
         process = subprocess.Popen(
             command, cwd=project.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

@@ -145,6 +145,7 @@ def test_successive_halving_trains_the_best_to_the_end_and_the_others_less() -> 
         [(0, None)],
     ]
     assert [trial.outcomes[-1].state for trial in trials] == ["finished"] + ["paused"] * 8
+    assert sum(trial.outcomes[-1].steps for trial in trials) < 0.5 * 9 * 90, "steps of training, against those of the whole grid"
 
 
 def test_a_diverged_trial_never_goes_on() -> None:
