@@ -45,7 +45,7 @@ def test_sweeps_run_in_rounds_survive_kills_and_end(tmp_path: Path) -> None:
     best = halving["trials"][halving["best"]]
     assert (best["state"], best["steps"], best["parameters"]["training.learning_rate"]) == ("finished", 30, 0.01)
     # the best trial is the experiment gpt: it was trained as that, and nowhere else
-    assert len(list(project.folder.glob("results/train/gpt-*"))) == 1 + len(last_round(project, "bayes")["trials"])
+    assert len(list(project.folder.glob("results/train/gpt-*/manifest.json"))) == 1 + len(last_round(project, "bayes")["trials"])
 
     bayes = last_round(project, "bayes")
     assert [row["state"] for row in bayes["trials"]] == ["finished"] * 4
