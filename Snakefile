@@ -20,7 +20,7 @@ include: "workflow/rules/stages.smk"
 
 rule all:
     input:
-        [manifest(made) for made in plan.nodes.values()],
+        wanted(STAGES),
     localrule: True
     default_target: True
 

@@ -18,6 +18,7 @@ def main() -> None:
     given = artifacts.read_all(args.options.artifact)
     found = experiments.resolve(settings, given, args.out)
     studies = experiments.resolve_studies(settings, given)
+    sweeps = experiments.resolve_sweeps(settings, given)
 
     with artifacts.writing(args.out, "report", settings.resolved(), given) as draft:
         draft.volatile = {
@@ -29,7 +30,7 @@ def main() -> None:
         }  # they hold measured times
         groups = comparison.compare(found)
         table = "\n".join(filter(None, (comparison.as_text(groups), translations.as_text(found), representations.as_text(found))))
-        draft.write_text("report.html", page.render(settings.title, found, groups, studies))
+        draft.write_text("report.html", page.render(settings.title, found, groups, studies, sweeps))
         draft.write_json("table.json", comparison.as_json(groups))
         draft.write_json("reconciliation.json", estimates.as_json(found))
         draft.write_text("table.csv", comparison.as_csv(groups))

@@ -108,7 +108,9 @@ def conduct_of(job: Job, options: argparse.Namespace) -> Conduct:
     sample = None
     if options.sample_every and job.settings.model.task == "language model":
         sample = import_module("stages.lm.training.samples").sampler(options.tokenizer, job.settings.training.seed)
-    return Conduct(options.checkpoint_seconds, options.time_limit, utilisation(job), options.sample_every, sample)
+    return Conduct(
+        options.checkpoint_seconds, options.time_limit, options.pause_at, utilisation(job), options.sample_every, sample
+    )
 
 
 def utilisation(job: Job) -> float | None:
@@ -127,6 +129,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint-seconds", type=float, default=300.0, metavar="S", help="time between checkpoints")
     parser.add_argument("--milestone-every", type=int, metavar="N", help="steps between checkpoints that are kept for good")
     parser.add_argument("--time-limit", type=float, metavar="S", help="stop with a checkpoint after so many seconds")
+    parser.add_argument("--pause-at", type=int, metavar="N", help="end with a checkpoint after this step, to go on another time")
     parser.add_argument("--sample-every", type=int, metavar="N", help="steps between looks at what the model writes")
     parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="the tokenizer artifact, for these looks")
     parser.add_argument("--engine", choices=get_args(Engine), default="ddp", help="of several processes: %(choices)s")

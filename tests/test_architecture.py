@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FOUNDATION = {"errors", "settings", "provenance", "artifacts", "progress", "script"}
+FOUNDATION = {"errors", "settings", "provenance", "artifacts", "progress", "script", "children"}
 SUBJECTS = [
     "corpus",
     "bpe",
@@ -19,6 +19,7 @@ SUBJECTS = [
     "accounting",
     "evaluation",
     "studies",
+    "sweeps",
     "reporting",
 ]
 """Each may use those before it, never those after it."""
@@ -72,6 +73,7 @@ def test_the_library_names_modules_not_packages(root: Path) -> None:
 
 def test_heavy_and_optional_packages_are_imported_where_they_are_used(root: Path) -> None:
     optional = {"matplotlib", "wandb", "tensorboard", "transformers", "huggingface_hub", "tiktoken", "tokenizers", "sacrebleu"}
+    optional |= {"optuna", "scipy"}
     for file in modules(root):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

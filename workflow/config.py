@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    StringConstraints,
+    TypeAdapter,
+)
 
 from stages.lm import artifacts
 from stages.lm.accounting.devices import memory_of
@@ -25,6 +34,9 @@ from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings, parse, unknown
 from stages.lm.studies.settings import AccountingStudy, ComplexityStudy, GradientStudy, TokenizerStudy
+from stages.lm.sweeps import search, trials
+from stages.lm.sweeps.search import Ours, SearchSettings
+from stages.lm.sweeps.settings import load as load_sweep
 from stages.lm.tokenizers.settings import ByteSettings, CharacterSettings, WordSettings, with_kind
 from stages.lm.training.settings import TrainingSettings
 from workflow.jobs import JobSettings
@@ -127,6 +139,15 @@ class TokenizersOf(TokenizerStudy):
 Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf | AccountingStudy, Field(discriminator="kind")]
 
 
+class Sweep(Ours):
+    """A search for better settings of an experiment: many trainings that a W&B sweep file describes."""
+
+    experiment: str
+    """The experiment that is varied."""
+    file: str
+    """The sweep file, in W&B's format; its parameters are dotted paths of the experiment, as training.learning_rate."""
+
+
 def _memory(text: str) -> str:
     """An amount of memory, as one word."""
     memory_of(text)
@@ -185,7 +206,15 @@ class Config(Settings):
     experiments: dict[Name, Experiment]
     studies: dict[Name, Study] = {}
     """Measurements beside the experiments."""
+    sweeps: dict[Name, Sweep] = {}
+    """Searches for better settings of experiments."""
     execution: Execution = Execution()
+    _searches: dict[str, SearchSettings] = PrivateAttr(default_factory=dict)
+
+    @property
+    def searches(self) -> dict[str, SearchSettings]:
+        """What each sweep searches, by the name of the sweep."""
+        return self._searches
 
 
 def read(data: Mapping[str, Any]) -> Config:
@@ -202,6 +231,9 @@ def read(data: Mapping[str, Any]) -> Config:
         _check_task(name, experiment, config.corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus])
     for name, study in config.studies.items():
         _check_study(f"studies.{name}", study, config)
+    for name, sweep in config.sweeps.items():
+        _check_reference(f"sweeps.{name}.experiment", "experiment", sweep.experiment, config.experiments)
+        config.searches[name] = _searched(f"sweeps.{name}", sweep, resolved["experiments"][sweep.experiment])
     for name in config.execution.jobs:
         if name not in ("all", *artifacts.FORMATS):
             raise UserError(unknown(f"execution.jobs.{name}", "stage", name, ["all", *artifacts.FORMATS]))
@@ -294,6 +326,19 @@ def _check_study(where: str, study: Study, config: Config) -> None:
     tokens = {(config.experiments[name].tokenizer, config.experiments[name].corpus) for name in study.experiments}
     if len(tokens) > 1:
         raise UserError(f"{where}: {', '.join(study.experiments)} have different tokenizers or corpora; name such as share both")
+
+
+def _searched(where: str, sweep: Sweep, experiment: Mapping[str, Any]) -> SearchSettings:
+    """What a sweep searches. Raises UserError where its file, or a value for the experiment, is wrong."""
+    try:
+        base = {key: experiment[key] for key in trials.VARIED if key in experiment}
+        if trials.train_settings(base, {}).model.trained_by != "gradient":
+            raise UserError(f"experiment {sweep.experiment} is trained by counting, so that no loss can be compared")
+        searched = SearchSettings.of(load_sweep(Path(sweep.file)), sweep, base)
+        search.check(searched)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return searched
 
 
 def schema() -> dict[str, Any]:

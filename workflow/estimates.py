@@ -46,10 +46,8 @@ class Planned(NamedTuple):
 
 def planned(plan: Plan) -> Iterator[Planned]:
     """The trainings of all experiments, in the order of the config."""
-    (report,) = plan.stage("report")
-    nodes = {node.id: node for node in plan.stage("estimate")}
-    for name, parts in report.settings["experiments"].items():
-        node = nodes[parts["estimate"]]
+    for name, parts in plan.experiments.items():
+        node = parts["estimate"]
         settings = EstimateSettings.model_validate(node.settings)
         yield Planned(name, settings, vocab_size(node.inputs["tokens"]), read_estimate(RESULTS / node.id))
 

@@ -7,11 +7,15 @@ from stages.lm import artifacts
 from stages.lm.errors import UserError
 from workflow.config import load
 from workflow.plan import build
+from workflow.rounds import on_disk
 
 
 def headline(config: Path) -> str:
     """The headline table of a config's report and the report's path. Raises UserError where the report is not made yet."""
-    (node,) = build(load(config)).stage("report")
+    plan = build(load(config), follow=on_disk)
+    if not plan.is_whole:
+        raise UserError(f"{config}: its sweeps are not done yet; run it first")
+    (node,) = plan.stage("report")
     report = artifacts.read(Path("results") / node.id, "report")
     return f"{report.file('table.txt').read_text(encoding='utf-8')}\n{report.file('report.html')}\n"
 

@@ -37,6 +37,7 @@ FALLBACK = {
     "tokenize": (4000, 240),
     "estimate": (8000, 30),
     "train": (8000, 1440),
+    "trial": (8000, 1440),
     "evaluate": (4000, 120),
     "decode": (4000, 60),
     "export": (4000, 60),
@@ -44,6 +45,9 @@ FALLBACK = {
 """Memory in MB and time in minutes by stage where neither settings nor an estimate say more; else those of a report."""
 
 REPORT = (2000, 30)
+
+TRAINING = ("train", "trial")
+"""Stages that train."""
 
 Estimate = Mapping[str, Any]
 
@@ -117,7 +121,7 @@ def minutes(stage: str, job: JobSettings, estimate: Estimate | None, attempt: in
     _, first = FALLBACK.get(stage, REPORT)
     if job.minutes:
         first = job.minutes
-    elif stage == "train" and estimate and estimate["time"]["seconds"]:
+    elif stage in TRAINING and estimate and estimate["time"]["seconds"]:
         first = START_MINUTES + int(MARGIN * estimate["time"]["seconds"] / 60)
     return min(int(first * MARGIN ** (attempt - 1)) + (attempt > 1), job.max_minutes or 2**31)
 
@@ -125,7 +129,7 @@ def minutes(stage: str, job: JobSettings, estimate: Estimate | None, attempt: in
 def resources(stage: str, job: JobSettings, threads: int, estimate: Estimate | None = None, attempt: int = 1) -> dict[str, Any]:
     """What a job of `stage` asks for, by the names that Snakemake and its Slurm executor know; None is not asked for."""
     # A job that is queued again goes on in the same log.
-    options = ["--open-mode=append", f"--signal=TERM@{job.warning_seconds}" if stage == "train" else None, job.options]
+    options = ["--open-mode=append", f"--signal=TERM@{job.warning_seconds}" if stage in TRAINING else None, job.options]
     return placement(stage, job, threads) | {
         "mem_mb": memory_mb(stage, job, estimate, attempt),
         "runtime": minutes(stage, job, estimate, attempt),
@@ -139,7 +143,7 @@ def resources(stage: str, job: JobSettings, threads: int, estimate: Estimate | N
 
 def placement(stage: str, job: JobSettings, threads: int) -> dict[str, Any]:
     """Nodes, processes, processors and GPUs: several for training, one node and at most one GPU for any other stage."""
-    several = stage == "train"
+    several = stage in TRAINING
     nodes, gpus = (job.nodes, job.gpus) if several else (1, min(job.gpus, 1))
     asked: dict[str, Any] = {
         "nodes": nodes,

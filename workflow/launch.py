@@ -11,12 +11,12 @@ code 75. If it has a Slurm job to itself, that job goes back into the queue unde
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from types import FrameType
+
+from stages.lm import children
 
 OWN_JOB = "STAGECRAFT_OWN_JOB"
 """Set in the environment of a job that runs one stage and nothing else; only such a job may be put back into the queue."""
@@ -63,22 +63,6 @@ def with_settings_file(command: Sequence[str], file: str) -> list[str]:
     return given
 
 
-def run(command: Sequence[str]) -> int:
-    """Run a command and hand SIGTERM on to it as SIGUSR1, which `srun` and torchrun pass to all their processes.
-
-    Returns its exit code, 128 + the number of the signal that ended it.
-    """
-    child = subprocess.Popen(command)
-
-    def hand_on(_number: int, _frame: FrameType | None) -> None:
-        child.send_signal(signal.SIGUSR1)
-
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, hand_on)
-    code = child.wait()
-    return code if code >= 0 else 128 - code
-
-
 def requeue(job: str) -> None:
     """Put the Slurm job that this process runs in back into the queue; where that is not allowed, Snakemake submits another."""
     if subprocess.run(["scontrol", "requeue", job], check=False).returncode:
@@ -101,11 +85,11 @@ def main() -> int:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as settings:
             settings.write(sys.stdin.read())
             settings.flush()
-            code = run(torchrun(args.processes, os.environ, with_settings_file(command, settings.name)))
+            code = children.run(torchrun(args.processes, os.environ, with_settings_file(command, settings.name))).code
         return ended(code, job if own_job else None)
     if not own_job:
         os.execvp(command[0], command)
-    return ended(run(command), job)
+    return ended(children.run(command).code, job)
 
 
 def ended(code: int, job: str | None) -> int:

@@ -1,4 +1,4 @@
-"""The plan: a pure function from a validated config to the artifacts that it calls for.
+"""The plan: a pure function from a validated config, and from what its sweeps have found, to the artifacts that it calls for.
 
 Each node is one artifact and one job. Its path holds a digest of everything that determines its content (the resolved settings
 of its stage, the digests of its inputs, the stage's format version), so two configs never overwrite each other, and what two
@@ -6,12 +6,10 @@ experiments share is one node. Snakemake's rules ask the plan; the plan knows no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages.lm import artifacts
 from stages.lm.corpus.sources import source_files
 from stages.lm.hub.folder import folder_files
 from stages.lm.models import registry
@@ -19,58 +17,10 @@ from stages.lm.studies.settings import AccountingStudy
 from stages.lm.tokenization import TokenizeSettings
 from stages.lm.training.settings import TrainSettings
 from workflow.config import Config, Execution, Experiment, GradientsOf, Study, TokenizersOf
-from workflow.jobs import JobSettings
+from workflow.nodes import STAGES, Node, Plan
+from workflow.rounds import Follow, add_sweep, unknown
 
-STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "export", "study", "report")
-
-
-@dataclass(frozen=True)
-class Node:
-    """One artifact of the plan and the job that makes it."""
-
-    stage: str
-    name: str
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, "Node"] = field(default_factory=dict)
-    """The artifacts it is made from, by role."""
-    files: tuple[str, ...] = ()
-    """Files outside the plan that it is made from."""
-    options: tuple[str, ...] = ()
-    """Arguments that do not influence the result."""
-    modules: tuple[str, ...] = ()
-    """Modules that the stage loads by name."""
-    threads: int = 1
-    job: JobSettings = field(default_factory=JobSettings)
-    """What it asks a cluster for."""
-    estimate: "Node | None" = None
-    """The estimate of the training that it belongs to: where it is made, it says how much memory and time to ask for."""
-
-    @cached_property
-    def digest(self) -> str:
-        return artifacts.digest(self.stage, self.settings, {role: node.digest for role, node in self.inputs.items()})
-
-    @property
-    def folder(self) -> str:
-        return f"{self.name}-{self.digest}"
-
-    @property
-    def id(self) -> str:
-        return f"{self.stage}/{self.folder}"
-
-
-@dataclass
-class Plan:
-    """The nodes of a config by digest, in an order in which they could be made."""
-
-    nodes: dict[str, Node] = field(default_factory=dict)
-
-    def add(self, node: Node) -> Node:
-        """Plan a node; returns the one already planned where that makes the same artifact (perhaps under another name)."""
-        return self.nodes.setdefault(node.digest, node)
-
-    def stage(self, stage: str) -> list[Node]:
-        """The nodes of one stage."""
-        return [node for node in self.nodes.values() if node.stage == stage]
+__all__ = ["STAGES", "Node", "Plan", "build"]
 
 
 class Made(NamedTuple):
@@ -81,8 +31,11 @@ class Made(NamedTuple):
     experiments: Mapping[str, Mapping[str, Node]]
 
 
-def build(config: Config, cores: int = 1) -> Plan:
-    """The plan of a config; jobs that can use any number of cores ask for `cores`. Raises UserError for missing source files."""
+def build(config: Config, cores: int = 1, follow: Follow = unknown) -> Plan:
+    """The plan of a config; jobs that can use any number of cores ask for `cores`. Raises UserError for missing source files.
+
+    `follow` tells what the round of a sweep asks for next, where it is made; beyond what is known the plan does not reach.
+    """
     plan, job = Plan(), config.execution.job
     corpora = {
         name: plan.add(Node("corpus", name, settings.resolved(), files=tuple(source_files(settings)), job=job("corpus")))
@@ -92,15 +45,24 @@ def build(config: Config, cores: int = 1) -> Plan:
         name: plan.add(Node("bpe", name, made.own_settings(), {"corpus": corpora[made.corpus]}, threads=cores, job=job("bpe")))
         for name, made in config.tokenizers.items()
     }
-    experiments = {}
-    for name, experiment in config.experiments.items():
+
+    def add(name: str, experiment: Experiment) -> dict[str, Node]:
         corpus = corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus]
-        experiments[name] = add_experiment(plan, name, experiment, corpus, tokenizers[experiment.tokenizer], config.execution)
+        return add_experiment(plan, name, experiment, corpus, tokenizers[experiment.tokenizer], config.execution)
+
+    varied = {sweep.experiment for sweep in config.sweeps.values()}
+    experiments = {name: add(name, experiment) for name, experiment in config.experiments.items() if name in varied}
+    for name, sweep in config.sweeps.items():
+        options = training_options(config.execution, experiments[sweep.experiment]["bpe"])
+        add_sweep(plan, name, config, experiments[sweep.experiment], options, follow)
+    experiments |= {name: add(name, experiment) for name, experiment in config.experiments.items() if name not in varied}
+    plan.experiments = experiments = {name: experiments[name] for name in config.experiments}
     studies = {
         name: add_study(plan, name, study, config, Made(corpora, tokenizers, experiments), cores)
         for name, study in config.studies.items()
     }
-    _add_report(plan, config, experiments, studies)
+    if plan.is_whole:
+        _add_report(plan, config, experiments, studies)
     return plan
 
 
@@ -124,7 +86,9 @@ def add_experiment(
             job = experiment.job.over(job)
         processes = job.processes_per_node if stage == "train" else 1
         files, loaded = read_from if stage == "train" else (), {"train": training.modules, "export": ()}.get(stage, modules)
-        return plan.add(Node(stage, name, settings, inputs, files, given, loaded, threads * processes, job, estimate))
+        node = Node(stage, name, settings, inputs, files, given, loaded, threads * processes, job, estimate)
+        tried = plan.tried.get(node.digest)
+        return plan.add(replace(node, name=tried.name) if tried else node)
 
     tokens = plan.add(
         Node(
@@ -211,14 +175,16 @@ def _add_report(
     experiments: Mapping[str, Mapping[str, Node]],
     studies: Mapping[str, Node],
 ) -> None:
-    """One report over every artifact of every experiment and study; its inputs are named by their ids."""
+    """One report over every artifact of every experiment and study, and every sweep's last; its inputs are named by their ids."""
     shown = {name: {stage: node.id for stage, node in nodes.items()} for name, nodes in experiments.items()}
     inputs = {node.id: node for nodes in experiments.values() for node in nodes.values()}
     inputs |= {node.id: node for node in studies.values()}
+    inputs |= {rounds[-1].id: rounds[-1] for rounds in plan.rounds.values()}
     settings = {
         "title": config.title,
         "experiments": shown,
         "bases": {name: experiment.extends for name, experiment in config.experiments.items() if experiment.extends},
         "studies": {name: node.id for name, node in studies.items()},
+        "sweeps": {name: rounds[-1].id for name, rounds in plan.rounds.items()},
     }
     plan.add(Node("report", config.name, settings, inputs, job=config.execution.job("report")))

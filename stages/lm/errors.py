@@ -5,5 +5,9 @@ class UserError(Exception):
     """Bad settings or input: one line that says what is wrong, where, and how to mend it. Exit code 2."""
 
 
+class Paused(Exception):
+    """The stage has come as far as it was asked to and has saved its state; without that request it goes on. Exit code 0."""
+
+
 class Stopped(Exception):
     """The stage was told to stop and has saved its state; the same command goes on. Exit code 75."""

@@ -2,8 +2,8 @@
 
     python -m stages.bpe --config results/bpe/NAME/config.yaml --corpus DIR --out DIR [--log FILE]
 
-Exit codes: 0 the artifact is complete; 2 bad settings or input, said in one line; 75 told to stop, state saved, the same
-command goes on.
+Exit codes: 0 the artifact is complete (or the training paused where it was asked to); 2 bad settings or input, said in one line;
+75 told to stop, state saved, the same command goes on.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from stages.lm.errors import Stopped, UserError
+from stages.lm.errors import Paused, Stopped, UserError
 from stages.lm.progress import IS_SPOKESMAN
 
 log = logging.getLogger("stagecraft")
@@ -102,6 +102,8 @@ def run(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         _fail(f"{stage}: {error}")
+    except Paused as paused:
+        log.info("%s", paused)
     except Stopped as stopped:
         log.info("%s", stopped)
         sys.exit(75)

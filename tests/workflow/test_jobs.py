@@ -129,8 +129,8 @@ def test_what_jobs_ask_for_is_no_part_of_an_artifact() -> None:
 
 
 def test_an_unknown_stage_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"execution\.jobs\.trian: unknown stage 'trian'; did you mean 'train'\?"):
-        read(changed("execution.jobs", {"trian": {}}))
+    with pytest.raises(UserError, match=r"execution\.jobs\.trainn: unknown stage 'trainn'; did you mean 'train'\?"):
+        read(changed("execution.jobs", {"trainn": {}}))
 
 
 def test_processes_share_a_node_s_cores() -> None:

@@ -4,25 +4,28 @@ from tests.workflow.configs import BASE, changed
 from workflow.config import read
 from workflow.plan import STAGES, Plan, build
 
+LINE = [stage for stage in STAGES if stage not in ("trial", "sweep")]
+"""The stages of a config without sweeps."""
+
 
 def ids(plan: Plan) -> dict[str, set[str]]:
-    return {stage: {node.id for node in plan.stage(stage)} for stage in STAGES}
+    return {stage: {node.id for node in plan.stage(stage)} for stage in LINE}
 
 
 def moved(path: str, value: object) -> set[str]:
     """The stages whose artifacts get another path when one key changes."""
     before, after = ids(build(read(BASE))), ids(build(read(changed(path, value))))
-    return {stage for stage in STAGES if before[stage] != after[stage]}
+    return {stage for stage in LINE if before[stage] != after[stage]}
 
 
 def test_every_stage_has_its_artifact() -> None:
     plan = build(read(BASE))
-    assert [node.stage for node in plan.nodes.values()] == list(STAGES)
+    assert [node.stage for node in plan.nodes.values()] == LINE
     assert all(node.id.startswith(f"{node.stage}/{node.name}-") for node in plan.nodes.values())
 
 
 def test_a_setting_moves_its_stage_and_what_follows() -> None:
-    everything = set(STAGES)
+    everything = set(LINE)
     assert moved("corpora.toy.documents", 11) == everything
     assert moved("tokenizers.bpe.vocab_size", 301) == everything - {"corpus"}
     assert moved("experiments.gpt.training.steps", 6) == {"estimate", "train", "evaluate", "decode", "export", "report"}
@@ -64,7 +67,7 @@ def test_a_written_default_moves_nothing() -> None:
 
 def test_experiments_share_what_they_have_in_common() -> None:
     plan = build(read(changed("experiments.warm", {"extends": "gpt", "decoding": {"temperature": 1.1}})))
-    assert {stage: len(found) for stage, found in ids(plan).items()} == dict.fromkeys(STAGES, 1) | {"decode": 2}
+    assert {stage: len(found) for stage, found in ids(plan).items()} == dict.fromkeys(LINE, 1) | {"decode": 2}
     warm = next(node for node in plan.stage("decode") if node.name == "warm")
     assert warm.inputs["model"].id in ids(plan)["train"]
     (report,) = plan.stage("report")

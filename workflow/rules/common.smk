@@ -17,6 +17,7 @@ from workflow import launch
 from workflow.config import read
 from workflow.jobs import RESOURCES, read_estimate, resources
 from workflow.plan import STAGES, build
+from workflow.rounds import on_disk
 
 STARTED = time.time()
 
@@ -33,11 +34,16 @@ if workflow.remote_exec:
 shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in exports.items())}; ")
 
 
+def planned_so_far(checked):
+    """The plan, as far as the rounds of its sweeps are made."""
+    return build(checked, max(workflow.resource_settings.cores or 1, 1), on_disk)
+
+
 def understood():
     """The config and its plan; a mistake in the config ends the run with one line and exit code 2."""
     try:
         checked = read(config)
-        planned = build(checked, cores=max(workflow.resource_settings.cores or 1, 1))
+        planned = planned_so_far(checked)
         if workflow.is_main_process and checked.execution.fits:
             from workflow import estimates  # which loads torch: not for nothing
 
@@ -75,21 +81,63 @@ def manifest(node):
 
 
 def manifests(stage):
-    """The manifests of all artifacts of a stage: what its target rule asks for."""
+    """The manifests of all artifacts of a stage that are known by now."""
     return [manifest(node) for node in plan.stage(stage)]
+
+
+def rounds(name):
+    """An input function: the rounds of the sweep `name`, which become known one after the other.
+
+    Where one is not made yet, the checkpoint ends the function, and Snakemake calls it again when it is.
+    """
+
+    def known(_wildcards):
+        global plan
+        made = 0
+        while made < len(plan.rounds[name]):
+            checkpoints.next_round.get(folder=plan.rounds[name][made].folder)
+            made += 1
+            if made == len(plan.rounds[name]):
+                plan = planned_so_far(checked_config)
+        return [manifest(node) for node in plan.rounds[name]]
+
+    return known
+
+
+def wanted(stages):
+    """Input functions for a target: all artifacts of these stages, those included that sweeps are yet to ask for."""
+    open_ended = [name for name, search in checked_config.searches.items() if not search.is_settled]
+    searched = [rounds(name) for name in open_ended] if {"trial", "sweep", "report"} & set(stages) else []
+
+    def now(_wildcards):
+        return [made for stage in stages for made in manifests(stage)]
+
+    return [*searched, now]
 
 
 def inputs(wildcards):
     """What a job waits for: the manifests of its input artifacts, and files outside the plan."""
-    return [manifest(needed) for needed in node(wildcards).inputs.values()] + list(node(wildcards).files)
+    return [manifest(needed) for needed in plan.needed(node(wildcards))] + list(node(wildcards).files)
 
 
-def arguments(wildcards):
-    """The command line of a stage's script, after its settings."""
+def script(wildcards):
+    """The command line of a stage's script; it reads its settings from standard input."""
     made = node(wildcards)
-    listed = made.stage in ("study", "report")
+    listed = made.stage in ("study", "sweep", "report")
     given = [f"--{'artifact' if listed else role} results/{needed.id}" for role, needed in made.inputs.items()]
-    return " ".join([*given, f"--out results/{made.id}", *made.options])
+    options = [*given, f"--out results/{made.id}", *made.options, f"--log logs/{made.id}.log"]
+    return " ".join([f"python -m stages.{made.stage} --config -", *options])
+
+
+def around(wildcards):
+    """What a job's launcher is started by: a trial, which launches its training, or nothing."""
+    return f"{script(wildcards)} -- " if node(wildcards).train else ""
+
+
+def launched(wildcards):
+    """What a job's launcher starts: the stage's script, or the training of a trial."""
+    made = node(wildcards)
+    return " ".join(["python -m stages.train", *made.train.options]) if made.train else script(wildcards)
 
 
 def settings(wildcards):

@@ -14,7 +14,7 @@ for stage in STAGES:
         name:
             stage
         input:
-            manifests(stage),
+            wanted([stage]),
         localrule: True
 
     rule:
@@ -27,8 +27,8 @@ for stage in STAGES:
         log:
             f"logs/{stage}/{{folder}}.log",
         params:
-            command=f"python -m stages.{stage}",
-            arguments=arguments,
+            around=around,
+            launched=launched,
             settings=settings,
             code=code,
         threads: threads
@@ -40,8 +40,20 @@ for stage in STAGES:
         container:
             checked_config.execution.container if in_containers else None
         message:
-            "{params.command}: {wildcards.folder}"
+            "{rule}: {wildcards.folder}"
         shell:
-            "exec python -m workflow.launch --nodes {resources.nodes} --processes {resources.processes}"
-            " --cpus {resources.cpus_per_task} --"
-            " {params.command} --config - {params.arguments} --log {log} <<'YAML'\n{params.settings}YAML"
+            "exec {params.around}python -m workflow.launch --nodes {resources.nodes} --processes {resources.processes}"
+            " --cpus {resources.cpus_per_task} -- {params.launched} <<'YAML'\n{params.settings}YAML"
+
+
+# What the round of a sweep asks for is known when it is made: then Snakemake asks the plan again.
+checkpoint next_round:
+    input:
+        "results/sweep/{folder}/manifest.json",
+    output:
+        "state/sweep/{folder}/next.json",
+    localrule: True
+    message:
+        "the next round of {wildcards.folder}"
+    shell:
+        "cp results/sweep/{wildcards.folder}/next.json {output}"

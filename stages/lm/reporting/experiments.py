@@ -95,6 +95,11 @@ def resolve_studies(settings: ReportSettings, given: Mapping[str, Artifact]) -> 
     return {name: artifacts.named(given, identity, "study", f"studies.{name}") for name, identity in settings.studies.items()}
 
 
+def resolve_sweeps(settings: ReportSettings, given: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """The sweeps of a report by name. Raises UserError for an id that was not given."""
+    return {name: artifacts.named(given, identity, "sweep", f"sweeps.{name}") for name, identity in settings.sweeps.items()}
+
+
 def distinct(experiments: Iterable[Experiment], stage: str) -> list[Experiment]:
     """One experiment for each different artifact of `stage`, to describe what several experiments share once."""
     first: dict[str, Experiment] = {}

@@ -15,6 +15,7 @@ from stages.lm.reporting.representations import blanks, word_vectors
 from stages.lm.reporting.samples import samples
 from stages.lm.reporting.studies.page import studies
 from stages.lm.reporting.svg import colour
+from stages.lm.reporting.sweeps import sweeps
 from stages.lm.reporting.translations import translations
 from stages.lm.reporting.views import views
 
@@ -26,8 +27,9 @@ def render(
     experiments: list[Experiment],
     groups: list[Group],
     studied: Mapping[str, Artifact] | None = None,
+    searched: Mapping[str, Artifact] | None = None,
 ) -> str:
-    """The page for `experiments`, compared in `groups`, and studies by name.
+    """The page for `experiments`, compared in `groups`, and studies and sweeps by name.
 
     The same artifacts give the same bytes.
     """
@@ -43,6 +45,7 @@ def render(
         "learning": [(one, figures.learning(one, colours, f"learning-{number}")) for number, one in enumerate(curves)],
         "prompts": samples(experiments),
         "studies": studies(studied or {}, colours, series, experiments[0].page),
+        "sweeps": sweeps(searched or {}, experiments[0].page),
         "translation": translations(experiments),
         "blanks": blanks(experiments),
         "vectors": word_vectors(experiments),

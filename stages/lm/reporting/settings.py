@@ -20,3 +20,5 @@ class ReportSettings(Settings):
     """For an experiment that is a variant of another one, the name of that."""
     studies: dict[str, str] = {}
     """The id of each study's artifact."""
+    sweeps: dict[str, str] = {}
+    """The id of the last artifact of each sweep."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stages.lm.errors import Stopped, UserError
+from stages.lm.errors import Paused, Stopped, UserError
 from stages.lm.training import machine, watch
 from stages.lm.training.batches import Batch
 from stages.lm.training.checkpoint import load_with_extra, snapshot
@@ -39,6 +39,8 @@ class Conduct:
     """Time between checkpoints."""
     time_limit: float | None = None
     """Seconds after which the run stops with a checkpoint."""
+    pause_at: int | None = None
+    """The step after which the run ends with a checkpoint, to go on another time."""
     utilisation: float | None = None
     """The share of the device's matrix-product peak that one token per second is, if that is known."""
     sample_every: int | None = None
@@ -73,10 +75,11 @@ class Run:
     def train(self) -> None:
         """Train to the last step, from the last checkpoint if there is one.
 
-        Raises Stopped after SIGTERM, SIGUSR1 or at the time limit (with a checkpoint saved), UserError if the loss is no longer
-        a number.
+        Raises Stopped after SIGTERM, SIGUSR1 or at the time limit, Paused after the step `pause_at` (with a checkpoint saved),
+        UserError if the loss is no longer a number.
         """
         self.resume()
+        self.pause()
         first, last = self.done.step, self.settings.steps
         batches = prefetched(self.data, first, last, self.learner.device)
         saved = time.monotonic()
@@ -89,9 +92,10 @@ class Run:
                 stopped, due, failed = self.ranks.any(bool(stop), is_late, self.saver.has_failed)
                 if failed:
                     self.wait_for_checkpoint()
-                if stopped or due or self.state.is_milestone(self.done.step):
+                if stopped or due or self.is_paused or self.state.is_milestone(self.done.step):
                     self.save()
                     saved = time.monotonic()
+                self.pause()
                 if stopped and self.done.step < last:
                     self.stop(stop)
             self.wait_for_checkpoint()
@@ -203,6 +207,7 @@ class Run:
         bad = self.averages.first_not_finite()
         if not bad:
             return
+        self.log.add(METRICS, {"step": bad, "tokens": self.done.tokens, "finite": False})
         self.go_to(bad - 1)
         self.seed(bad)
         found = self.ranks.everyones(watch.first_not_finite(self.learner, self.data.batch(bad - 1)))
@@ -212,6 +217,17 @@ class Run:
             f"lower training.learning_rate ({self.settings.learning_rate}) or raise training.warmup_steps "
             f"({self.settings.warmup})"
         )
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it has come as far as it was asked to, but not to its end."""
+        return self.conduct.pause_at is not None and self.conduct.pause_at <= self.done.step < self.settings.steps
+
+    def pause(self) -> None:
+        """Raises Paused, when the checkpoint is on disk, if this is as far as the run was asked to come."""
+        if self.is_paused:
+            self.wait_for_checkpoint()
+            raise Paused(f"paused after step {self.done.step} of {self.settings.steps}; without --pause-at it goes on")
 
     def stop(self, stop: StopRequest) -> None:
         """Raises Stopped, when the checkpoint is on disk."""

@@ -1,5 +1,6 @@
 """The page: whole, self-contained, accessible, and honest about where its numbers come from."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from stages.lm.errors import UserError
 from stages.lm.reporting.comparison import compare
-from stages.lm.reporting.experiments import resolve
+from stages.lm.reporting.experiments import resolve, resolve_sweeps
 from stages.lm.reporting.page import render
 from stages.lm.reporting.settings import ReportSettings
 from tests.lm.reporting.workshop import Workshop
@@ -148,6 +149,26 @@ def test_groups_of_documents_have_their_own_headline_and_table(workshop: Worksho
     assert "news spends 1.1" in text
     assert text.count("All experiments, the best first") == 2
     assert len([a for a in parsed.all("p") if a.get("class") == "headline"]) == 2
+
+
+def test_a_sweep_can_be_explored_without_a_network(workshop: Workshop) -> None:
+    experiments = workshop.standard()
+    sweep = workshop.sweep()
+    settings = ReportSettings.model_validate({"experiments": experiments, "sweeps": {"lr": sweep}})
+    found = resolve(settings, workshop.made, workshop.folder / "report")
+    html = render("A report", found, [], {}, resolve_sweeps(settings, workshop.made))
+    parsed = Page(html)
+    scripts = parsed.all("script")
+    assert [sorted(script) for script in scripts] == [["type"], []], "no script is fetched"
+    data = json.loads(html.split('<script type="application/json">')[1].split("</script>")[0])
+    assert [axis["scale"] for axis in data["axes"]] == ["logarithm", "places"]
+    assert [trial["state"] for trial in data["trials"]] == ["finished", "diverged", "stopped"]
+    assert data["trials"][0]["curve"] == [[10, 3.0], [20, 2.0]]
+    assert "experiments:" in parsed.text
+    assert "PED-ANOVA" in parsed.text
+    assert "training.schedule" in parsed.text
+    listed = html[html.index("All trials") :]
+    assert listed.index(">0.001<") < listed.index(">0.01<") < listed.index(">1e+04<"), "the best trial stands first"
 
 
 def test_an_id_that_was_not_given_is_named(workshop: Workshop) -> None:

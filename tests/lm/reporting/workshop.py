@@ -56,6 +56,33 @@ class Workshop:
             draft.write_json("stats.json", stats)
         return self._keep("corpus")
 
+    def sweep(self) -> str:
+        """The last round of a sweep of three trials."""
+        parameters = {
+            "training.learning_rate": {"distribution": "categorical", "values": [1e-3, 1e4, 1e-2]},
+            "training.schedule": {"distribution": "categorical", "values": ["cosine", "<b>"]},
+            "training.steps": {"distribution": "constant", "value": 20},
+        }
+        shared = {"unit": {}, "tokens": 640, "flops": 1e6, "message": None}
+        chosen = ((1e-3, "cosine", "finished", 2.0), (1e4, "<b>", "diverged", None), (1e-2, "cosine", "stopped", 3.0))
+        trials = [
+            shared | {"trial": number, "state": state, "metric": metric, "steps": 20, "parameters": {
+                "training.learning_rate": rate, "training.schedule": schedule, "training.steps": 20}}
+            for number, (rate, schedule, state, metric) in enumerate(chosen)
+        ]  # fmt: skip
+        settings = {"experiment": "gpt", "search": {"method": "grid", "parameters": parameters}}
+        with self._writing("sweep", "lr", settings) as draft:
+            importance = {
+                "training.learning_rate": {"share": 0.7, "correlation": 0.5},
+                "training.schedule": {"share": 0.3, "correlation": None},
+            }
+            metric = {"name": "validation_loss", "goal": "minimize"}
+            draft.write_json("stats.json", {"metric": metric, "best": 0, "trials": trials, "importance": importance})
+            draft.write_json("curves.json", [{"validation_loss": [[10, 3.0], [20, 2.0]]}, {}, {"validation_loss": [[10, 3.0]]}])
+            draft.write_json("timing.json", {"seconds": [1.0, 2.0, 3.0]})
+            draft.write_text("best.yaml", "experiments:\n  gpt-best: {extends: gpt}\n")
+        return self._keep("sweep")
+
     def tokenizer(self, corpus: str, name: str = "bpe", merges: int = 3) -> str:
         """A tokenizer with the first of a few merges."""
         learned = [(b" ", b"t"), (b"h", b"e"), (b" t", b"he"), (b" ", b"a")][:merges]

@@ -1,0 +1,76 @@
+"""The nodes of the plan: artifacts and the jobs that make them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from stages.lm import artifacts
+from workflow.jobs import JobSettings
+
+STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "export", "study", "trial", "sweep",
+          "report")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Node:
+    """One artifact of the plan and the job that makes it."""
+
+    stage: str
+    name: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, "Node"] = field(default_factory=dict)
+    """The artifacts it is made from, by role."""
+    files: tuple[str, ...] = ()
+    """Files outside the plan that it is made from."""
+    options: tuple[str, ...] = ()
+    """Arguments that do not influence the result."""
+    modules: tuple[str, ...] = ()
+    """Modules that the stage loads by name."""
+    threads: int = 1
+    job: JobSettings = field(default_factory=JobSettings)
+    """What it asks a cluster for."""
+    estimate: "Node | None" = None
+    """The estimate of the training that it belongs to: where it is made, it says how much memory and time to ask for."""
+    train: "Node | None" = None
+    """The training that a trial of a sweep runs, or finds done."""
+
+    @cached_property
+    def digest(self) -> str:
+        return artifacts.digest(self.stage, self.settings, {role: node.digest for role, node in self.inputs.items()})
+
+    @property
+    def folder(self) -> str:
+        return f"{self.name}-{self.digest}"
+
+    @property
+    def id(self) -> str:
+        return f"{self.stage}/{self.folder}"
+
+
+@dataclass
+class Plan:
+    """The nodes of a config by digest, in an order in which they could be made."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    experiments: dict[str, dict[str, Node]] = field(default_factory=dict)
+    """The nodes of each experiment by stage, those that it shares with others included."""
+    rounds: dict[str, list[Node]] = field(default_factory=dict)
+    """The artifacts of each sweep, one for each round that is known."""
+    is_whole: bool = True
+    """Whether all rounds of all sweeps are known; before that there is no report."""
+    tried: dict[str, Node] = field(default_factory=dict)
+    """The trainings of sweeps by digest, under the names that they have on disk."""
+
+    def needed(self, node: Node) -> list[Node]:
+        """What a node waits for: its inputs, and of a trial the training if that is an experiment's too."""
+        shared = self.nodes.get(node.train.digest) if node.train else None
+        return [*node.inputs.values(), *([shared] if shared else [])]
+
+    def add(self, node: Node) -> Node:
+        """Plan a node; returns the one already planned where that makes the same artifact (perhaps under another name)."""
+        return self.nodes.setdefault(node.digest, node)
+
+    def stage(self, stage: str) -> list[Node]:
+        """The nodes of one stage."""
+        return [node for node in self.nodes.values() if node.stage == stage]
