@@ -1,4 +1,4 @@
-"""Every kind of transformer as transformers loads it: the same logits, the same texts, and the way back."""
+"""Every kind of transformer as transformers loads it: the same logits and the same texts."""
 
 import json
 import os
