@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -21,7 +20,7 @@ from pydantic import (
     TypeAdapter,
 )
 
-from stages.lm import artifacts
+from stages.lm import artifacts, script
 from stages.lm.accounting.devices import memory_of
 from stages.lm.accounting.settings import MachineSettings, SpreadSettings
 from stages.lm.bpe.settings import BpeSettings
@@ -259,13 +258,7 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
 
 def load(file: Path) -> Config:
     """The validated config in a YAML file."""
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read as a YAML file: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{file}: holds {type(data).__name__}, but a config is a mapping of keys to values")
-    return read(data)
+    return read(script.read_settings(str(file)))
 
 
 def merge(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages.lm import script
 from stages.lm.accounting.devices import memory_of
 from stages.lm.accounting.estimate import tokens_per_step
 from stages.lm.accounting.fits import check, peak_memory
@@ -117,8 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+    script.run(main)

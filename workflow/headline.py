@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from stages.lm import artifacts
+from stages.lm import artifacts, script
 from stages.lm.errors import UserError
 from workflow.config import load
 from workflow.plan import build
@@ -20,9 +20,9 @@ def headline(config: Path) -> str:
     return f"{report.file('table.txt').read_text(encoding='utf-8')}\n{report.file('report.html')}\n"
 
 
+def main() -> None:
+    sys.stdout.write(headline(Path(sys.argv[1])))
+
+
 if __name__ == "__main__":
-    try:
-        sys.stdout.write(headline(Path(sys.argv[1])))
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+    script.run(main)

@@ -83,6 +83,8 @@ def read_settings(config: str) -> dict[str, Any]:
         text = sys.stdin.read() if config == "-" else Path(config).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{config}: no such settings file") from None
+    except OSError as error:
+        raise UserError(f"{config}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{config}: is not UTF-8 text; settings are a YAML file") from None
     try:

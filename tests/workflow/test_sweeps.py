@@ -119,7 +119,7 @@ def test_a_sweep_moves_no_artifact_of_its_experiment(tmp_path: Path) -> None:
     ("sweep", "file", "message"),
     [
         ({"experiment": "gtp"}, GRID, "sweeps.s.experiment: unknown experiment 'gtp'; did you mean 'gpt'?"),
-        ({"file": "absent.yaml"}, GRID, "sweeps.s: absent.yaml: cannot be read"),
+        ({"file": "absent.yaml"}, GRID, "sweeps.s: absent.yaml: no such settings file"),
         ({}, GRID | {"method": "gird"}, "method: input should be 'grid', 'random' or 'bayes'"),
         ({}, GRID | {"parameters": {"training.steps": {"values": ["many"]}}}, "parameters.training.steps: training.steps: input"),
         ({}, GRID | {"parameters": {"model.heads": {"values": [3]}}}, "refuses every trial; the first one: model"),

@@ -12,9 +12,9 @@ from stages.lm.accounting import compiling
 from stages.lm.accounting.batches import Lengths
 from stages.lm.accounting.fits import largest
 from stages.lm.accounting.free_memory import spare_memory
-from stages.lm.accounting.memory import training_memory
+from stages.lm.accounting.settings import EstimateSettings, SpreadSettings
 from stages.lm.accounting.sizes import shown
-from stages.lm.accounting.spread_memory import spread_memory
+from stages.lm.accounting.spread_memory import memory_of_each
 from stages.lm.errors import UserError
 from stages.lm.tokens import PairArray
 from stages.lm.training import machine
@@ -50,11 +50,12 @@ def micro_batch(job: Job, lengths: Lengths | None) -> int:
     settings, ranks = job.settings, job.ranks
     share = share_of(job)
 
+    spread = SpreadSettings(processes=ranks.count, engine=job.engine)
+
     def peak(size: int) -> int:
-        training = settings.with_training({"micro_batch_size": size}).training
-        if ranks.count > 1:
-            return spread_memory(settings.model, training, job.source.vocab_size, ranks.count, job.engine, lengths)["total"]
-        return training_memory(settings.model, training, job.source.vocab_size, lengths=lengths)["total"]
+        tried = settings.with_training({"micro_batch_size": size})
+        shared = EstimateSettings(model=tried.model, training=tried.training, spread=spread)
+        return memory_of_each(shared, job.source.vocab_size, lengths=lengths)["total"]
 
     limit = min(ranks.everyones(spare_memory(settings.training)))
     size = largest(peak, share, limit)

@@ -6,7 +6,6 @@ rate, so that a sweep measures once. Several processes are measured as one of th
 translators with sentences of the mean length.
 """
 
-import hashlib
 import json
 import logging
 import statistics
@@ -14,14 +13,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
 
-from stages.lm import provenance
 from stages.lm.accounting.batches import Lengths, random_batch
-from stages.lm.accounting.largest_batch import device_name
+from stages.lm.accounting.kept import key_of_steps, write
 from stages.lm.models import registry
 from stages.lm.settings import parse
 from stages.lm.training import machine
@@ -64,14 +62,13 @@ class Speeds(NamedTuple):
 def pays(settings: TrainSettings, vocab_size: int, lengths: Lengths | None = None, kept: Path = KEPT) -> bool:
     """Whether to compile for the run of these settings. `lengths` are those of a translator's sentences."""
     steps, usual = settings.training.steps, usual_seconds(kept)
-    file = kept / f"{_key(settings, vocab_size, lengths)}.json"
+    training = {name: getattr(settings.training, name) for name in MATTERS}
+    about = {"model": settings.model.resolved(), "training": training, "vocab_size": vocab_size, "lengths": lengths}
+    file = kept / f"{key_of_steps(settings, about)}.json"
     known = Speeds(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
     if known is None or (known.compiled is None and steps * known.eager > usual):
         known = measure(settings, vocab_size, lengths, usual)
-        kept.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{time.time_ns()}")
-        draft.write_text(json.dumps(known._asdict()) + "\n", encoding="utf-8")
-        draft.rename(file)
+        write(file, known._asdict())
     log.info("compile: %s, for %d steps of %.3g s; %s", str(known.pays(steps)).lower(), steps, known.eager, known.told(usual))
     return known.pays(steps)
 
@@ -116,20 +113,6 @@ def timed(settings: TrainSettings, vocab_size: int, lengths: Lengths | None) -> 
         learner.step(batch, settings.training.learning_rate).loss.item()  # waits for the device
         times.append(time.perf_counter() - began)
     return times[0], min(times[1:])
-
-
-def _key(settings: TrainSettings, vocab_size: int, lengths: Lengths | None) -> str:
-    """A digest of all that the seconds of a step depend on."""
-    about: dict[str, Any] = {
-        "model": settings.model.resolved(),
-        "training": {name: getattr(settings.training, name) for name in MATTERS},
-        "vocab_size": vocab_size,
-        "lengths": lengths,
-        "device": device_name(settings),
-        "torch": torch.__version__,
-        "code": provenance.code_version("stages.train", registry.module_of(settings.model.family)),
-    }
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
 
 
 if __name__ == "__main__":

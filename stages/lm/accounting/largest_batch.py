@@ -4,21 +4,16 @@ The estimate grows by nearly the same with every example, so a few rehearsals fi
 tried, and lowered or raised until it runs and one example more does not. The answer is kept by device, settings, code and limit.
 """
 
-import hashlib
 import json
 import logging
-import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
-
-from stages.lm import provenance
 from stages.lm.accounting.batches import Lengths
+from stages.lm.accounting.kept import device_name, key_of_steps, write
 from stages.lm.accounting.measured import Steps, peak_bytes, with_batch
 from stages.lm.accounting.memory import training_memory
-from stages.lm.models import registry
 from stages.lm.training.settings import TrainSettings
 
 log = logging.getLogger("stagecraft")
@@ -43,7 +38,8 @@ def largest_batch(
     `lengths` are those of a translator's sentences. What was found before is read from the file `kept`.
     """
     known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    key = _key(settings, vocab_size, limit, lengths)
+    about = {"settings": with_batch(settings, 1).resolved(), "vocab_size": vocab_size, "lengths": lengths, "limit": limit}
+    key = key_of_steps(settings, about)
     if key not in known:
         estimated = estimated_batch(settings, vocab_size, limit, lengths)
         log.info("the estimate meets %s bytes at a batch of %d; now real steps", f"{limit:,}", estimated)
@@ -56,8 +52,7 @@ def largest_batch(
 
         size = boundary(runs, estimated) if estimated else 0
         known[key] = {"batch_size": size, "estimated": estimated, "device": device_name(settings)}
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        write(kept, known)
     return LargestBatch(known[key]["batch_size"], known[key]["estimated"])
 
 
@@ -103,24 +98,3 @@ def boundary(fits: Callable[[int], bool], guess: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
-
-
-def device_name(settings: TrainSettings) -> str:
-    """What the run would use here."""
-    if settings.training.device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"cpu of {platform.node()}"
-
-
-def _key(settings: TrainSettings, vocab_size: int, limit: int, lengths: Lengths | None) -> str:
-    """A digest of all that the answer depends on."""
-    about: dict[str, Any] = {
-        "settings": with_batch(settings, 1).resolved(),
-        "vocab_size": vocab_size,
-        "lengths": lengths,
-        "limit": limit,
-        "device": device_name(settings),
-        "torch": torch.__version__,
-        "code": provenance.code_version("stages.train", registry.module_of(settings.model.family)),
-    }
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]

@@ -9,7 +9,6 @@ A machine that does other work meanwhile is measured again, and its profile is n
 """
 
 import fcntl
-import hashlib
 import json
 import logging
 import time
@@ -25,6 +24,7 @@ from stages.lm import provenance
 from stages.lm.accounting import clocked, costs, products, quiet
 from stages.lm.accounting.clocked import Watched
 from stages.lm.accounting.costs import Cost, Products, Timed
+from stages.lm.accounting.kept import key_of, write
 from stages.lm.accounting.operations import Operation
 from stages.lm.accounting.products import Grid
 from stages.lm.accounting.roofline import part_of, resident
@@ -146,8 +146,7 @@ def _kept(
 ) -> Profile | None:
     """The profile in `folder`, or a new one; one process at a time, so that none measures beside another."""
     about = {"format": FORMAT, "work": work, **keys, **_hardware(device)}
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
-    file = folder / f"{work}-{digest}.json"
+    file = folder / f"{work}-{key_of(about)}.json"
     if measure is None and not file.exists():
         return None
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,9 +164,7 @@ def _kept(
         began = time.perf_counter()
         found = quiet.undisturbed(measure, lambda profile: profile.spread, torch.get_num_threads())
         found = found.model_copy(update={"about": about})
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps(found.resolved(), indent=1) + "\n", encoding="utf-8")
-        new.replace(file)
+        write(file, found.resolved())
         log.info("measured in %.0f s: %s", time.perf_counter() - began, file)
     return found
 

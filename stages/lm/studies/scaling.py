@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
+from stages.lm import script
 from stages.lm.errors import UserError
 from stages.lm.settings import Settings, parse
 from stages.lm.studies.power_law import PowerLaw, fit_power_law
@@ -181,8 +182,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+    script.run(main)

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, model_validator
 
+from stages.lm import script
 from stages.lm.errors import UserError
 from stages.lm.settings import Settings, parse
 
@@ -232,12 +232,7 @@ def flat(parameters: dict[Any, Any], above: str = "") -> dict[str, Any]:
 
 def load(file: Path) -> SweepFile:
     """The sweep in a YAML file. Raises UserError naming the file and the key."""
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read as a YAML file: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{file}: holds {type(data).__name__}, but a sweep file is a mapping of keys to values")
+    data = script.read_settings(str(file))
     if "metrics" in data or "scheduler" in data or data.get("method") == "custom":
         raise UserError(f"{file}: method custom, metrics and scheduler need W&B's own services; use grid, random or bayes")
     try:

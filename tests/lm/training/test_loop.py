@@ -62,6 +62,11 @@ def weights(run: Run) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in run.learner.model.parameters()]
 
 
+def assert_gradients_close(found: Learner, expected: Learner) -> None:
+    for one, other in zip(found.model.parameters(), expected.model.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
 def test_one_batch_can_be_learned_by_heart() -> None:
     settings = SETTINGS.model_copy(update={"weight_decay": 0.0})
     pupil = learner(settings)
@@ -77,8 +82,7 @@ def test_a_compiled_step_is_the_eager_one() -> None:
     eager, compiled = learner(SETTINGS), learner(SETTINGS.model_copy(update={"compile": True}))
     steps = [pupil.step(Batch((ids,), 32), 1e-2) for pupil in (eager, compiled)]
     torch.testing.assert_close(steps[1], steps[0])
-    for expected, found in zip(eager.model.parameters(), compiled.model.parameters(), strict=True):
-        torch.testing.assert_close(found.grad, expected.grad)
+    assert_gradients_close(compiled, eager)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +138,7 @@ def test_the_step_does_not_depend_on_the_micro_batches(micro: int) -> None:
     whole, parted = learner(SETTINGS), learner(SETTINGS.model_copy(update={"micro_batch_size": micro}))
     steps = [pupil.step(Batch((ids,), 32), 1e-2) for pupil in (whole, parted)]
     torch.testing.assert_close(steps[1], steps[0])
-    for expected, found in zip(whole.model.parameters(), parted.model.parameters(), strict=True):
-        torch.testing.assert_close(found.grad, expected.grad)
+    assert_gradients_close(parted, whole)
 
 
 class Counter(torch.nn.Module):
