@@ -7,19 +7,16 @@ nothing is started. A training that fails is recorded and no error: exit code 0.
 """
 
 import argparse
-import fcntl
 import json
 import math
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import PositiveInt
 
-from stages.lm import artifacts, children, provenance, script
+from stages.lm import artifacts, children, locks, provenance, script
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.artifacts import Artifact
 from stages.lm.errors import Stopped, UserError
@@ -51,7 +48,7 @@ def main() -> None:
     state = Path("state") / "train" / folder.resolve().name
     with artifacts.writing(args.out, "trial", settings.resolved(), {"tokens": tokens}, {"stages.train", family}) as draft:
         draft.volatile = {"timing.json", TIMING}
-        with alone(state):
+        with locks.alone(state):  # two sweeps may want the same training up to different steps
             code = provenance.code_version("stages.train", family)
             trained = finished(folder, code)
             failure = None if trained else train(settings, args.options, args.inputs["tokens"])
@@ -69,15 +66,6 @@ def main() -> None:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", required=True, type=Path, metavar="DIR", help="the training artifact, made or yet to be made")
     parser.add_argument("command", nargs="+", help="what starts the training, with its options")
-
-
-@contextmanager
-def alone(state: Path) -> Iterator[None]:
-    """Wait until no other trial works on the same training: two sweeps may want the same one up to different steps."""
-    state.parent.mkdir(parents=True, exist_ok=True)
-    with state.with_name(f".{state.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def finished(folder: Path, code: str) -> Artifact | None:

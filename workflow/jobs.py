@@ -23,9 +23,9 @@ MARGIN = 1.5
 START_MINUTES = 10
 """Time to start, to verify inputs and to write the artifact."""
 
-WHOLE = 4 + 12
-"""Bytes for each parameter that the first process of a training in shards holds in its machine's memory: a copy of the weights,
-and a checkpoint of weights and optimizer."""
+WHOLE_BYTES_PER_PARAMETER = 4 + 12
+"""What the first process of a training by FSDP holds beside its shard, in its machine's memory: a copy of the weights, and a
+checkpoint of weights and optimizer."""
 
 CPUS = {"bpe": 8, "tokenize": 8}
 """Processors for the stages that share their work among any number of processes."""
@@ -103,15 +103,15 @@ def read_estimate(folder: Path) -> Estimate | None:
 
 
 def memory_mb(stage: str, job: JobSettings, estimate: Estimate | None, attempt: int = 1) -> int:
-    """Memory on each node: that of every process, and the libraries each. Whatever a training takes in shards is somewhere
-    whole: in an evaluation, and for every checkpoint in its first process."""
+    """Memory on each node: that of every process, and the libraries each. With FSDP the first process also holds a
+    whole copy of the model, and what a checkpoint is written from."""
     first, _ = FALLBACK.get(stage, REPORT)
     if job.memory_mb:
         first = job.memory_mb
     elif estimate:
         needed = job.processes_per_node * estimate["memory_bytes"]["total"]
         if estimate["spread"].get("engine") == "fsdp":
-            needed += WHOLE * estimate["parameters"]["total"]
+            needed += WHOLE_BYTES_PER_PARAMETER * estimate["parameters"]["total"]
         first = job.processes_per_node * LIBRARIES_MB + int(MARGIN * needed / 2**20)
     return int(first * MARGIN ** (attempt - 1))
 

@@ -3,12 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 
-from stages.lm.accounting.spread_memory import spread_memory
+from stages.lm.accounting.settings import EstimateSettings, SpreadSettings
+from stages.lm.accounting.spread_memory import memory_of_each
 from stages.lm.errors import UserError
 from tests.workflow.configs import BASE, changed
 from workflow import estimates
@@ -83,10 +84,13 @@ def test_an_estimate_counts_more_than_the_settings(tmp_path: Path) -> None:
 
 def test_the_memory_is_that_of_each_process_of_the_training() -> None:
     peaks = {}
-    for engine in ("ddp", "fsdp"):
+    engines: tuple[Literal["ddp", "fsdp"], ...] = ("ddp", "fsdp")
+    for engine in engines:
         (one,) = estimates.planned(planned("execution", {"engine": engine, "jobs": {"train": {"processes": 4}}}))
         peaks[engine] = one.peak()
-        assert peaks[engine] == spread_memory(one.settings.model, one.settings.training, 300, 4, engine)["total"]
+        spread = SpreadSettings(processes=4, engine=engine)
+        given = EstimateSettings(model=one.settings.model, training=one.settings.training, spread=spread)
+        assert peaks[engine] == memory_of_each(given, 300)["total"]
     assert peaks["ddp"] != peaks["fsdp"]
 
 

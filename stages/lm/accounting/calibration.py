@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -32,10 +31,8 @@ def physical_memory() -> int:
 
 def calibrate_batch(settings: ModelSettings, training: TrainingSettings, vocab_size: int, batch: Batch) -> dict[str, Any]:
     """Train a few steps on one batch: the median seconds of a step, tokens per second, and the matrix-product peak."""
+    _, *times = step_times(settings, training, vocab_size, batch)
     device = machine.prepare(training)
-    model = cast(nn.Module, registry.build(settings, vocab_size, training.seed))
-    learner = Learner(model, training, device)
-    times = _timed(lambda: learner.step(batch, training.learning_rate).loss.item())  # waits for the device
     seconds = float(np.median(times))
     return {
         "steps": len(times),
@@ -43,6 +40,20 @@ def calibrate_batch(settings: ModelSettings, training: TrainingSettings, vocab_s
         "tokens_per_second": batch.tokens / seconds,
         "matmul_flops_per_second": machine.matmul_rate((batch.tokens, *largest_matrix(settings)), training, device),
     }
+
+
+def step_times(
+    settings: ModelSettings, training: TrainingSettings, vocab_size: int, batch: Batch, seconds: float = SECONDS
+) -> list[float]:
+    """The seconds of a first training step, which has to start everything, of at least one more, and of others while there is
+    time."""
+    learner = Learner(cast(nn.Module, registry.build(settings, vocab_size, training.seed)), training, machine.prepare(training))
+    times: list[float] = []
+    while len(times) < 2 or sum(times[1:]) + min(times[1:]) < seconds:
+        began = time.perf_counter()
+        learner.step(batch, training.learning_rate).loss.item()  # waits for the device
+        times.append(time.perf_counter() - began)
+    return times
 
 
 def largest_matrix(settings: ModelSettings) -> tuple[int, int]:
@@ -65,14 +76,3 @@ def calibrate_counting(settings: NgramSettings, vocab_size: int, train: TokenArr
     began = time.perf_counter()
     cast(CountingModel, registry.build(settings, vocab_size, 0)).fit(part)
     return {"tokens": len(part.ids), "tokens_per_second": len(part.ids) / (time.perf_counter() - began)}
-
-
-def _timed(work: Callable[[], object], seconds: float = SECONDS) -> list[float]:
-    """The seconds of each repetition: at least one, and more while there is time; the first of all is not counted."""
-    work()
-    times: list[float] = []
-    while not times or sum(times) + min(times) < seconds:
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return times

@@ -6,6 +6,9 @@ was stopped ends with the bytes of one that was not, wherever it goes on.
 
 import logging
 import math
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 from stages.lm.accounting import compiling
@@ -33,37 +36,50 @@ def choose(job: Job) -> dict[str, Any]:
         longest = Lengths.longest(pairs, job.settings.training.batch_size) if pairs else None
         chosen["micro_batch_size"] = micro_batch(job, longest)
     if "compile" in job.settings.left_open:
-        settings = job.settings.with_training(chosen | {"batch_size": share_of(job)})
+        share = shared(job).spread.share_of(job.settings.training.batch_size)
+        settings = job.settings.with_training(chosen | {"batch_size": share})
         mean = Lengths.of(pairs) if pairs else None
         chosen["compile"] = job.ranks.from_first(lambda: compiling.pays(settings, job.source.vocab_size, mean))
     return chosen
 
 
-def share_of(job: Job) -> int:
-    """The sequences of each rank."""
-    return max(1, job.settings.training.batch_size // job.ranks.count)
+def shared(job: Job) -> EstimateSettings:
+    """The job with the processes that share it."""
+    spread = SpreadSettings(processes=job.ranks.count, engine=job.engine)
+    return EstimateSettings(model=job.settings.model, training=job.settings.training, spread=spread)
 
 
 def micro_batch(job: Job, lengths: Lengths | None) -> int:
-    """How many sequences at once fit, by the estimate, into what is free on every rank: cut evenly, so that a little more or less
-    memory chooses the same. Raises UserError where not even one does."""
-    settings, ranks = job.settings, job.ranks
-    share = share_of(job)
+    """How many sequences at once fit, by the estimate, into what is free on every rank. Raises UserError where not one does."""
+    limit = min(job.ranks.everyones(spare_memory(job.settings.training)))
+    settings = shared(job)
+    size = job.ranks.from_first(lambda: apart(job.ranks.count > 1, fitting, settings, job.source.vocab_size, limit, lengths))
+    share = settings.spread.share_of(job.settings.training.batch_size)
+    log.info("micro_batch_size: %d of %d sequences at once, by the estimate for %s of free memory", size, share, shown(limit))
+    return size
 
-    spread = SpreadSettings(processes=ranks.count, engine=job.engine)
+
+def apart(is_needed: bool, function: Callable[..., int], *arguments: Any) -> int:
+    """Call a function, in a process of its own where that is needed: FSDP is rehearsed in a group of processes that are not
+    there, which one in a group of real ones cannot join."""
+    if not is_needed:
+        return function(*arguments)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def fitting(settings: EstimateSettings, vocab_size: int, limit: int, lengths: Lengths | None) -> int:
+    """The largest micro-batch within `limit` bytes, cut evenly, so that a little more or less memory chooses the same. Raises
+    UserError where not even one sequence fits."""
+    share = settings.spread.share_of(settings.training.batch_size)
 
     def peak(size: int) -> int:
-        tried = settings.with_training({"micro_batch_size": size})
-        shared = EstimateSettings(model=tried.model, training=tried.training, spread=spread)
-        return memory_of_each(shared, job.source.vocab_size, lengths=lengths)["total"]
+        return memory_of_each(settings.with_training({"micro_batch_size": size}), vocab_size, lengths=lengths)["total"]
 
-    limit = min(ranks.everyones(spare_memory(settings.training)))
     size = largest(peak, share, limit)
     if not size:
         raise UserError(
             f"training.micro_batch_size: by the estimate even one sequence at a time needs {shown(peak(1))}, more than the "
             f"{shown(limit)} that are free; set training.activation_checkpointing, take a smaller model, or set 1 and try"
         )
-    even = math.ceil(share / math.ceil(share / size))
-    log.info("micro_batch_size: %d of %d sequences at once, by the estimate for %s of free memory", even, share, shown(limit))
-    return even
+    return math.ceil(share / math.ceil(share / size))

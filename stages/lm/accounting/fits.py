@@ -24,13 +24,15 @@ def peak_memory(settings: EstimateSettings, vocab_size: int, tokens: int = 0) ->
 def check(where: str, settings: EstimateSettings, vocab_size: int | None, needed: int | None, limit: int) -> None:
     """Raise UserError where training needs more than `limit` bytes; the message says what would fit. `where`: the experiment.
 
-    Micro-batches that the run chooses itself may be as small as one sequence.
+    Micro-batches that the run chooses itself may be as small as one sequence; where only the text tells how long these are, the
+    run finds out.
     """
     if needed is None or needed <= limit:
         return
-    smallest = settings.with_training({"micro_batch_size": 1})
-    if settings.training.micro_batch_size == "auto" and vocab_size and (peak_memory(smallest, vocab_size) or 0) <= limit:
-        return
+    if settings.training.micro_batch_size == "auto" and vocab_size is not None:
+        smallest = peak_memory(settings.with_training({"micro_batch_size": 1}), vocab_size)
+        if smallest is None or smallest <= limit:
+            return
     each = f" on each of {settings.spread.processes} devices" if settings.spread.processes > 1 else ""
     what = f"{where}: training needs {shown(needed)} at its peak{each}, more than the {shown(limit)} of fits"
     raise UserError(f"{what}; {remedy(settings, vocab_size, limit)}")
@@ -52,7 +54,7 @@ def remedy(settings: EstimateSettings, vocab_size: int | None, limit: int) -> st
 
     shards = (False, True) if spread.processes > 1 and spread.engine == "ddp" else (False,)
     for sharded, again in itertools.product(shards, (False, True)):
-        size = largest(partial(peak, sharded, again), max(1, training.batch_size // spread.processes), limit)
+        size = largest(partial(peak, sharded, again), spread.share_of(training.batch_size), limit)
         if size:
             asked = ["execution.engine: fsdp with "] * sharded + ["training.activation_checkpointing: true with "] * again
             return f"{''.join(asked)}training.micro_batch_size: {size} needs {shown(peak(sharded, again, size))}"

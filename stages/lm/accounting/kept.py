@@ -37,7 +37,6 @@ def key_of(about: Mapping[str, Any]) -> str:
 
 def write(file: Path, value: Any) -> None:
     """Keep a value as JSON: it is there whole, or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     draft.replace(file)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from stages.lm import locks
 from stages.lm.accounting.batches import Lengths
 from stages.lm.accounting.kept import device_name, key_of_steps, write
 from stages.lm.accounting.measured import Steps, peak_bytes, with_batch
@@ -37,23 +38,27 @@ def largest_batch(
 
     `lengths` are those of a translator's sentences. What was found before is read from the file `kept`.
     """
-    known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     about = {"settings": with_batch(settings, 1).resolved(), "vocab_size": vocab_size, "lengths": lengths, "limit": limit}
     key = key_of_steps(settings, about)
-    if key not in known:
-        estimated = estimated_batch(settings, vocab_size, limit, lengths)
-        log.info("the estimate meets %s bytes at a batch of %d; now real steps", f"{limit:,}", estimated)
-
-        def runs(size: int) -> bool:
-            steps = Steps(with_batch(settings, size).resolved(), vocab_size, lengths, limit)
-            fits = peak_bytes(steps) is not None
-            log.info("a batch of %d %s", size, "runs" if fits else "does not fit")
-            return fits
-
-        size = boundary(runs, estimated) if estimated else 0
-        known[key] = {"batch_size": size, "estimated": estimated, "device": device_name(settings)}
-        write(kept, known)
+    with locks.alone(kept):
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        if key not in known:
+            known[key] = {**_searched(settings, vocab_size, limit, lengths)._asdict(), "device": device_name(settings)}
+            write(kept, known)
     return LargestBatch(known[key]["batch_size"], known[key]["estimated"])
+
+
+def _searched(settings: TrainSettings, vocab_size: int, limit: int, lengths: Lengths | None) -> LargestBatch:
+    estimated = estimated_batch(settings, vocab_size, limit, lengths)
+    log.info("the estimate meets %s bytes at a batch of %d; now real steps", f"{limit:,}", estimated)
+
+    def runs(size: int) -> bool:
+        steps = Steps(with_batch(settings, size).resolved(), vocab_size, lengths, limit)
+        fits = peak_bytes(steps) is not None
+        log.info("a batch of %d %s", size, "runs" if fits else "does not fit")
+        return fits
+
+    return LargestBatch(boundary(runs, estimated) if estimated else 0, estimated)
 
 
 def estimated_batch(settings: TrainSettings, vocab_size: int, limit: int, lengths: Lengths | None = None) -> int:

@@ -59,7 +59,11 @@ def peak_bytes(steps: Steps) -> int | None:
     assert server.stdout is not None
     server.stdin.write(json.dumps(steps) + "\n")
     server.stdin.flush()
-    code, peak, said = json.loads(server.stdout.readline())
+    answer = server.stdout.readline()
+    if not answer:
+        _server.cache_clear()
+        raise RuntimeError(f"the process from which measurements are forked has ended with {server.wait()}")
+    code, peak, said = json.loads(answer)
     if code == 0:
         return int(peak)
     if code in OUT_OF_MEMORY:
@@ -81,7 +85,8 @@ def serve() -> None:
         with tempfile.TemporaryFile("w+") as found, tempfile.TemporaryFile("w+", errors="replace") as said:
             child = os.fork()
             if not child:
-                os.dup2(said.fileno(), sys.stderr.fileno())
+                for stream in (sys.stdout, sys.stderr):  # what libraries say is no answer
+                    os.dup2(said.fileno(), stream.fileno())
                 try:
                     found.write(str(take(Steps(*json.loads(line)))))
                     found.flush()

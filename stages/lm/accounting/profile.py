@@ -8,7 +8,6 @@ its operations is spread over them: a factor, so much for each call from Python,
 A machine that does other work meanwhile is measured again, and its profile is not kept if that does not end (`quiet.py`).
 """
 
-import fcntl
 import json
 import logging
 import time
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.lm import provenance
+from stages.lm import locks, provenance
 from stages.lm.accounting import clocked, costs, products, quiet
 from stages.lm.accounting.clocked import Watched
 from stages.lm.accounting.costs import Cost, Products, Timed
@@ -149,9 +148,7 @@ def _kept(
     file = folder / f"{work}-{key_of(about)}.json"
     if measure is None and not file.exists():
         return None
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.alone(folder / "profiles"):
         if file.exists():
             try:
                 kept: Profile = parse(Profile, json.loads(file.read_text(encoding="utf-8")), str(file))

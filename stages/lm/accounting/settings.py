@@ -33,6 +33,10 @@ class SpreadSettings(Settings):
     engine: Literal["ddp", "fsdp"] = "ddp"
     """ddp: each holds the whole model; fsdp: each holds a shard. Of one process it means nothing."""
 
+    def share_of(self, batch_size: int) -> int:
+        """The sequences of each process."""
+        return max(1, batch_size // self.processes)
+
     def resolved(self) -> dict[str, object]:
         return super().resolved() if self.processes > 1 else {"processes": 1}
 

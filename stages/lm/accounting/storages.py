@@ -2,7 +2,7 @@
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -121,25 +121,25 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
             if isinstance(tensor, Tensor):
                 self.uses[self._number(local(tensor))] = use
 
-    def peak(self, shares: Mapping[str, float] | None = None) -> dict[str, int]:
-        """Bytes by use when the most is in use; of some uses only shares count."""
-        weighed = [round(size * (shares or {}).get(use, 1)) for size, use in zip(self.sizes, self.uses, strict=True)]
+    def peak(self, without: str | None = None) -> dict[str, int]:
+        """Bytes by use when the most is in use, one use left out."""
         now = highest = best = 0
         for moment, (number, comes) in enumerate(self.events, start=1):
-            now += weighed[number] if comes else -weighed[number]
+            if self.uses[number] != without:
+                now += self.sizes[number] if comes else -self.sizes[number]
             if now > highest:
                 highest, best = now, moment
-        return self.at(best, weighed)
+        found = self.at(best)
+        return {use: size for use, size in found.items() if use != without}
 
-    def at(self, moment: int, sizes: Sequence[int] | None = None) -> dict[str, int]:
+    def at(self, moment: int) -> dict[str, int]:
         """Bytes by use after so many events."""
-        sizes = self.sizes if sizes is None else sizes
         live: set[int] = set()
         for number, comes in self.events[:moment]:
             (live.add if comes else live.remove)(number)
         found: Counter[str] = Counter()
         for number in live:
-            found[self.uses[number]] += sizes[number]
+            found[self.uses[number]] += self.sizes[number]
         return dict(found)
 
     def _number(self, tensor: Tensor) -> int:

@@ -51,8 +51,8 @@ class Learner:
         self.carry: tuple[Tensor, ...] = ()
         self.plain_loss: Callable[..., Any] = self.engine.total_loss
         self.total_loss = machine.compiled(self.plain_loss, settings, device)
-        self.keeps_gradients = machine.uses_graphs(settings, device)
-        if self.keeps_gradients:  # a graph overwrites what it gave before; added to memory of their own, gradients stay
+        self.records_graphs = machine.uses_graphs(settings, device)
+        if self.records_graphs:  # a graph overwrites what it gave before; added to memory of their own, gradients stay
             for parameter in model.parameters():
                 parameter.grad = torch.zeros_like(parameter)
 
@@ -72,7 +72,7 @@ class Learner:
 
     def _accumulate(self, batch: Batch, total_loss: Callable[..., Any]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Leave the gradient of the mean loss in `.grad`; returns that loss, in nats per token, and the state after the batch."""
-        self.optimizer.zero_grad(set_to_none=not self.keeps_gradients)
+        self.optimizer.zero_grad(set_to_none=not self.records_graphs)
         carry = self.new_carry(len(batch.tensors[0])) if batch.fresh else self.carry
         total = torch.zeros((), device=self.device)
         carried: list[tuple[Tensor, ...]] = []
@@ -84,7 +84,7 @@ class Learner:
                 loss, after = result if carry else (result, ())
                 (loss / (batch.predictions / self.ranks.count)).backward()  # engines take the mean over the ranks
             total += loss.detach()
-            carried.append(tuple(state.detach().clone() for state in after))
+            carried.append(tuple(state.detach().clone() if self.records_graphs else state.detach() for state in after))
         return self.ranks.sum(total) / batch.predictions, tuple(torch.cat(states) for states in zip(*carried, strict=True))
 
     def new_carry(self, batch_size: int) -> tuple[Tensor, ...]:

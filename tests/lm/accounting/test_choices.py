@@ -101,3 +101,17 @@ def test_steps_are_measured_once_for_all_runs_of_one_shape(tmp_path: Path, monke
     assert len(asked) == 2
     ask(steps=35, batch_size=7)  # of another shape; by now it is known what to compile takes
     assert asked[2:] == [(35, 40.0)]
+
+
+def test_where_nothing_can_be_compiled_the_reason_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    asked: list[TrainSettings] = []
+
+    def measure(given: TrainSettings, *_: object) -> Speeds:
+        asked.append(given)
+        return Speeds(1.0, failed="no C++ compiler")
+
+    monkeypatch.setattr(compiling, "measure", measure)
+    with caplog.at_level("INFO", "stagecraft"):
+        assert not any(pays(settings(steps=1000 * n), VOCAB, kept=tmp_path) for n in (1, 2))
+    assert len(asked) == 1
+    assert "that fails here: no C++ compiler" in caplog.text

@@ -110,6 +110,14 @@ def test_two_processes_have_the_losses_of_one(trainings: Trainings, pair: str) -
 
 
 @pytest.mark.slow
+def test_the_ranks_choose_one_micro_batch_by_the_memory_of_shards(trainings: Trainings) -> None:
+    settings = TRANSFORMER | {"training": TRAINING | {"steps": 2, "micro_batch_size": "auto"}}
+    said = trainings.run("chosen", settings, 2, "--engine", "fsdp")
+    assert said.count("micro_batch_size: 4 of 4 sequences at once") == 1
+    assert artifacts.read(trainings.folder / "chosen", "train").json("stats.json")["chosen"] == {"micro_batch_size": 4}
+
+
+@pytest.mark.slow
 def test_shards_have_the_losses_of_whole_models(trainings: Trainings) -> None:
     """Their artifact holds a whole model, too."""
     trainings.run("shards", TRANSFORMER, 2, "--engine", "fsdp")
