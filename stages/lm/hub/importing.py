@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from safetensors.torch import load_file
 
+from stages.lm.artifacts import sha256
 from stages.lm.bpe.files import read_json
 from stages.lm.errors import UserError
 from stages.lm.hub.folder import CUSTOM, LLAMA, folder_files
@@ -25,6 +26,11 @@ class Imported(NamedTuple):
     settings: TransformerSettings
     weights: dict[str, torch.Tensor]
     tokenizer: str | None
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The sha256 of each file that a model is read from, by its name. Raises UserError for a folder without a model."""
+    return {file.name: sha256(file) for file in map(Path, folder_files(folder))}
 
 
 def read_folder(folder: Path) -> Imported:

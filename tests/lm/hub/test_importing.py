@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from stages.lm import artifacts
-from stages.lm.errors import UserError
+from stages.lm.errors import Paused, UserError
+from stages.lm.hub.folder import layout_for, write_model
 from stages.lm.hub.importing import read_folder, start_from
 from stages.lm.hub.layouts import filled
 from stages.lm.models import registry
 from stages.lm.models.transformer import TransformerLM
+from stages.lm.training.fitting import fit
 from stages.lm.training.job import Job
+from stages.lm.training.loop import Conduct
 from stages.lm.training.settings import TrainSettings
 from tests.lm.hub.folders import VOCAB, export, ids, load, model_of
 from tests.lm.models.variants import VARIANTS, settings
@@ -114,8 +117,6 @@ def losses(line: Line, folder: Path, state: Path, **training: Any) -> list[float
 
 @pytest.mark.parametrize("layout", ["auto", "custom"])
 def test_training_goes_on_from_a_folder_as_from_the_model_itself(layout: str, toy_line: Line, tmp_path: Path) -> None:
-    from stages.lm.hub.folder import layout_for, write_model
-
     description = registry.describe(toy_line.transformer)
     (tmp_path / "folder").mkdir()
     write_model(tmp_path / "folder", toy_line.transformer, description, layout_for(description.settings, layout))  # type: ignore[arg-type]
@@ -126,3 +127,26 @@ def test_training_goes_on_from_a_folder_as_from_the_model_itself(layout: str, to
         assert found == expected
     fresh = TrainSettings.model_validate({"model": TRANSFORMER, "training": {}})
     assert "stages.lm.hub.importing" not in fresh.modules
+
+
+def test_a_folder_that_changed_is_not_mixed_in(toy_line: Line, tmp_path: Path) -> None:
+    folder, state = tmp_path / "folder", tmp_path / "state"
+    described = registry.describe(toy_line.transformer)
+    folder.mkdir()
+    write_model(folder, toy_line.transformer, described, layout_for(described.settings, "auto"))
+    training = {"steps": 2, "batch_size": 4, "validation_windows": 2, "start": str(folder)}
+    settings = TrainSettings.model_validate({"model": TRANSFORMER, "training": training})
+    tokens = artifacts.read(toy_line.tokens, "tokenize")
+    stopped = Job.of(settings, tokens, "run", state)
+    stopped.conduct = Conduct(pause_at=1)
+    with pytest.raises(Paused):
+        fit(stopped)
+    (folder / "generation_config.json").write_text("{}")  # the model is not read from it
+    Job.of(settings, tokens, "run", state).run().resume()
+    config = folder / "config.json"
+    config.write_text(config.read_text() + " ")
+    changed = Job.of(settings, tokens, "run", state)
+    with pytest.raises(UserError, match=r"checkpoints of another run \(other files of training\.start\)"):
+        fit(changed)
+    found = fit(Job.of(settings, tokens, "run", tmp_path / "new")).stats["start"]
+    assert found == {name: artifacts.sha256(folder / name) for name in ("config.json", "model.safetensors")}
