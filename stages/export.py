@@ -25,8 +25,12 @@ def main() -> None:
     }
     model, tokenizer, evaluation = inputs.values()
     registry.check_tokenizer(model.path, tokenizer.digest, tokenizer.path)
-    if evaluation.manifest["inputs"]["model"]["digest"] != model.digest:
-        raise UserError(f"{evaluation.path}: is no evaluation of {model.path}; give that one")
+    evaluated = evaluation.manifest["inputs"]["model"]
+    if evaluated["content"] != model.manifest["content"]:
+        raise UserError(
+            f"{evaluation.path}: is no evaluation of {model.path} as it is, but of {evaluated['id']} with the content "
+            f"{evaluated['content'][:12]}; evaluate that model again, or give the other one"
+        )
     description = registry.describe(model.path)
     layout = layout_for(description.settings, settings.layout)
     with artifacts.writing(args.out, "export", settings.resolved(), inputs) as draft:
@@ -35,7 +39,7 @@ def main() -> None:
         write_tokenizer(draft.path, tokenizer.path, length, task)
         if task != "masked":
             write_generation(draft.path, settings, description)
-        draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, model, evaluation))
+        draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, **inputs))
         draft.write_json(
             "stats.json", {"architecture": layout.architecture, "parameters": model.json("stats.json")["parameters"]}
         )

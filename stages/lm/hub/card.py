@@ -21,7 +21,9 @@ MEASURES = {
 """What is measured, by what a model is for, under the names of an evaluation's stats.json and in words."""
 
 
-def card(name: str, description: ModelDescription, layout: Layout[Any], model: Artifact, evaluation: Artifact) -> str:
+def card(
+    name: str, description: ModelDescription, layout: Layout[Any], model: Artifact, tokenizer: Artifact, evaluation: Artifact
+) -> str:
     """README.md: what the model is, how to use it, how good it is, where it comes from. No clock or machine is in it."""
     results = evaluation.json("stats.json")
     return "\n".join(
@@ -34,7 +36,7 @@ def card(name: str, description: ModelDescription, layout: Layout[Any], model: A
             f"## Evaluation\n\n{measured(layout, results)}\n",
             f"## Model\n\n{table(description.settings.resolved())}",
             f"## Training\n\n{training(model)}",
-            f"## Provenance\n\n{provenance(model, evaluation)}",
+            f"## Provenance\n\n{provenance(model, tokenizer, evaluation)}",
         ]
     )
 
@@ -132,8 +134,8 @@ def training(model: Artifact) -> str:
     return table(values | known)
 
 
-def provenance(model: Artifact, evaluation: Artifact) -> str:
+def provenance(model: Artifact, tokenizer: Artifact, evaluation: Artifact) -> str:
     """The artifacts that it comes from; their manifests lead on to everything else."""
-    made_of = {"model": {"id": model.id, "content": model.manifest["content"]}, **evaluation.manifest["inputs"]}
+    made_of = evaluation.manifest["inputs"] | {"tokenizer": {"id": tokenizer.id, "content": tokenizer.manifest["content"]}}
     rows = [f"| {role} | `{given['id']}` | `{given['content'][:12]}` |" for role, given in made_of.items()]
     return "\n".join(["| | artifact | content |", "|---|---|---|", *rows, "", f"Code version `{model.manifest['code']}`.", ""])
