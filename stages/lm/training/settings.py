@@ -52,8 +52,8 @@ class TrainingSettings(Settings):
     seed: NonNegativeInt = 0
     """Seed of the initial weights and of the order of the data."""
     start: str | None = None
-    """A folder of Hugging Face transformers, exported here or a Llama, with whose weights a transformer starts instead of random
-    ones. `model` describes the same model; the folder's tokenizer must be the one of the tokens."""
+    """A folder of Hugging Face transformers with whose weights a decoder (`family: transformer`) starts instead of random ones: a
+    decoder exported here, or a Llama. `model` describes the same model; the folder's tokenizer must be the one of the tokens."""
     validate_every: PositiveInt = 100
     """Steps between measurements of the validation loss; the last step has one in any case."""
     validation_windows: PositiveInt = 64
