@@ -10,9 +10,10 @@ from stages.lm.errors import UserError
 from stages.lm.hub.card import card
 from stages.lm.hub.folder import layout_for, write_generation, write_model
 from stages.lm.hub.settings import ExportSettings
-from stages.lm.hub.tokenizer import write_tokenizer
+from stages.lm.hub.tokenizer import check_kind, write_tokenizer
 from stages.lm.models import registry
 from stages.lm.settings import parse
+from stages.lm.tokenizers.settings import TokenizerSettings
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
         "evaluation": artifacts.read(args.inputs["evaluation"], "evaluate"),
     }
     model, tokenizer, evaluation = inputs.values()
+    check_kind(parse(TokenizerSettings, tokenizer.settings, str(tokenizer.path)))
     registry.check_tokenizer(model.path, tokenizer.digest, tokenizer.path)
     evaluated = evaluation.manifest["inputs"]["model"]
     if evaluated["content"] != model.manifest["content"]:

@@ -77,4 +77,8 @@ def test_what_cannot_be_exported_is_refused(toy_line: Line, evaluation: Path, tm
     run("evaluate", {}, tmp_path / "other", model=toy_line.trigram, tokens=toy_line.tokens, corpus=toy_line.corpus)
     said = run("export", {}, tmp_path / "out", code=2, model=toy_line.trigram, **given | {"evaluation": tmp_path / "other"})
     assert "no model of transformers computes what this one of the family ngram does" in said
+    run("bpe", {"kind": "character", "alphabet": "unicode"}, tmp_path / "points", corpus=toy_line.corpus)
+    points = given | {"tokenizer": tmp_path / "points"}
+    said = run("export", {}, tmp_path / "out", code=2, model=toy_line.transformer, **points)
+    assert "transformers has no tokenizer of code points" in said
     assert not (tmp_path / "out").exists()

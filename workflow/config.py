@@ -29,6 +29,7 @@ from stages.lm.errors import UserError
 from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, VectorsSettings
 from stages.lm.hub.folder import layout_for
 from stages.lm.hub.settings import ExportSettings
+from stages.lm.hub.tokenizer import check_kind
 from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings, parse, unknown
@@ -227,7 +228,9 @@ def read(data: Mapping[str, Any]) -> Config:
         _check_reference(f"experiments.{name}.tokenizer", "tokenizer", experiment.tokenizer, config.tokenizers)
         if experiment.corpus is not None:
             _check_reference(f"experiments.{name}.corpus", "corpus", experiment.corpus, config.corpora)
-        _check_task(name, experiment, config.corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus])
+        tokenizer = config.tokenizers[experiment.tokenizer]
+        _check_task(name, experiment, config.corpora[experiment.corpus or tokenizer.corpus])
+        _check_export(f"experiments.{name}.export", experiment, tokenizer)
     for name, study in config.studies.items():
         _check_study(f"studies.{name}", study, config)
     for name, sweep in config.sweeps.items():
@@ -245,15 +248,21 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
     if translates != (corpus.source == "parallel"):
         needed = "`source: parallel`" if translates else "single texts, not of sentence pairs"
         raise UserError(f"experiments.{name}.model.family: {family} needs a corpus of {needed}; give it another corpus or family")
-    if experiment.export is not None:
-        try:
-            layout_for(experiment.model, experiment.export.layout)
-        except UserError as error:
-            raise UserError(f"experiments.{name}.export: {error}") from None
     own = SHOWN_BY[experiment.model.task]
     for useless in set(SHOWN_BY.values()) - {own}:
         if useless in experiment.model_fields_set:
             raise UserError(f"experiments.{name}.{useless}: means nothing to the family {family}; its settings are under {own}")
+
+
+def _check_export(where: str, experiment: Experiment, tokenizer: Tokenizer) -> None:
+    """Raise UserError where the model is to be exported and it, or its tokenizer, has no form in transformers."""
+    if experiment.export is None:
+        return
+    try:
+        layout_for(experiment.model, experiment.export.layout)
+        check_kind(tokenizer)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def load(file: Path) -> Config:
