@@ -38,7 +38,7 @@ from stages.lm.sweeps import search, trials
 from stages.lm.sweeps.search import Ours, SearchSettings
 from stages.lm.sweeps.settings import load as load_sweep
 from stages.lm.tokenizers.settings import ByteSettings, CharacterSettings, WordSettings, with_kind
-from stages.lm.training.settings import TrainingSettings
+from stages.lm.training.settings import TrainingSettings, TrainSettings
 from workflow.jobs import JobSettings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$")]
@@ -248,6 +248,7 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
     if translates != (corpus.source == "parallel"):
         needed = "`source: parallel`" if translates else "single texts, not of sentence pairs"
         raise UserError(f"experiments.{name}.model.family: {family} needs a corpus of {needed}; give it another corpus or family")
+    parse(TrainSettings, {"model": experiment.model, "training": experiment.training}, f"experiments.{name}")
     own = SHOWN_BY[experiment.model.task]
     for useless in set(SHOWN_BY.values()) - {own}:
         if useless in experiment.model_fields_set:

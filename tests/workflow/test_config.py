@@ -75,6 +75,11 @@ def test_extends_works_over_several_steps() -> None:
             {"kind": "character", "alphabet": "unicode", "corpus": "toy"},
             "experiments.gpt.export: transformers has no tokenizer of code points (alphabet: unicode); train with another one",
         ),
+        (
+            "experiments.b",
+            {"extends": "gpt", "model": {"family": "ngram"}, "export": None, "training": {"start": "models/gpt"}},
+            "experiments.b: training.start: only the family transformer can start from a folder, not ngram; leave it out",
+        ),
         ("experiments.b", {"extends": "gtp"}, "experiments.b.extends: unknown entry 'gtp'; did you mean 'gpt'?"),
         ("experiments.gpt.extends", "gpt", "experiments.gpt.extends: goes in a circle: gpt -> gpt"),
         ("experiments.b", {"extends": ["gpt"]}, "experiments.b.extends: should be the name of another entry"),

@@ -11,7 +11,7 @@ from stages.lm.bpe.files import read_json
 from stages.lm.errors import UserError
 from stages.lm.hub.folder import CUSTOM, LLAMA, folder_files
 from stages.lm.hub.layouts import filled
-from stages.lm.models.settings import ModelSettings, TransformerSettings
+from stages.lm.models.settings import TransformerSettings
 from stages.lm.models.transformer import TransformerLM
 
 READABLE = (LLAMA, CUSTOM)
@@ -50,11 +50,9 @@ def read_folder(folder: Path) -> Imported:
     return Imported(settings, weights, config.get("stagecraft_tokenizer"))
 
 
-def start_from(model: TransformerLM, settings: ModelSettings, folder: Path, tokenizer: str) -> None:
+def start_from(model: TransformerLM, settings: TransformerSettings, folder: Path, tokenizer: str) -> None:
     """Give `model` the weights in a folder. Raises UserError unless both are the same model and tokenizer."""
     where = f"training.start: {folder}"
-    if not isinstance(settings, TransformerSettings):
-        raise UserError(f"{where}: only a transformer can start from it, and the family is {settings.family}; leave it out")
     found = read_folder(folder)
     if found.tokenizer not in (None, tokenizer):
         raise UserError(f"{where}: was trained with the tokenizer {found.tokenizer}, and these tokens are of {tokenizer}")

@@ -11,6 +11,7 @@ from stages.lm.settings import Settings
 from stages.lm.training.schedule import constant_schedule, cosine_schedule, linear_schedule, wsd_schedule
 
 IMPORTING = "stages.lm.hub.importing"
+"""What reads the folder that a training starts from; loaded by name, so that all other trainings keep their code version."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -133,11 +134,18 @@ class TrainSettings(Settings):
     model: ModelSettings
     training: TrainingSettings = TrainingSettings()
 
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.training.start is not None and self.model.family != "transformer":
+            raise ValueError(
+                f"training.start: only the family transformer can start from a folder, not {self.model.family}; leave it out"
+            )
+        return self
+
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules that a training loads by name: its model's, and what reads the folder that it starts from."""
-        reads = self.model.trained_by == "gradient" and self.training.start is not None
-        return (registry.module_of(self.model.family), *((IMPORTING,) if reads else ()))
+        return (registry.module_of(self.model.family), *((IMPORTING,) if self.training.start is not None else ()))
 
     def resolved(self) -> dict[str, Any]:
         return {"model": self.model.resolved(), "training": relevant_training(self.model, self.training)}
