@@ -36,11 +36,14 @@ def folder_files(folder: Path) -> list[str]:
 
 def layout_for(settings: Any, wanted: str) -> Layout[Any]:
     """The layout of a model by `ExportSettings.layout`. Raises UserError where there is none."""
-    found = next((layout for layout in LAYOUTS[wanted] if layout.fits(settings)), None)
-    if found is None:
+    fitting = [layout for layout in LAYOUTS["auto"] if layout.fits(settings)]
+    if not fitting:
         raise UserError(
             f"no model of transformers computes what this one of the family {settings.family} does; leave `export` out"
         )
+    found = next((layout for layout in fitting if layout in LAYOUTS[wanted]), None)
+    if found is None:
+        raise UserError(f"only decoders have the layout {wanted}, not the family {settings.family}; say `layout: auto`")
     return found
 
 

@@ -12,7 +12,7 @@ class ExportSettings(Settings):
 
     layout: Literal["auto", "custom"] = "auto"
     """auto: one of transformers' own models where it computes the same, otherwise a model whose code lies in the folder; custom:
-    always the latter, to change that code."""
+    always the latter, to change that code, which decoders alone have."""
     temperature: NonNegativeFloat = 1.0
     """Logits are divided by this; 0 always takes the most probable token."""
     top_k: PositiveInt | None = None
