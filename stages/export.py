@@ -39,8 +39,7 @@ def main() -> None:
         write_model(draft.path, model.path, description, layout)
         length, task = description.settings.model_dump()["context_length"], description.settings.task
         write_tokenizer(draft.path, tokenizer.path, length, task)
-        if task != "masked":
-            write_generation(draft.path, settings, description)
+        write_generation(draft.path, settings, description)
         draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, **inputs))
         draft.write_json(
             "stats.json", {"architecture": layout.architecture, "parameters": model.json("stats.json")["parameters"]}

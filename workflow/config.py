@@ -28,7 +28,7 @@ from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
 from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, VectorsSettings
 from stages.lm.hub.folder import layout_for
-from stages.lm.hub.settings import ExportSettings
+from stages.lm.hub.settings import SAMPLING, ExportSettings
 from stages.lm.hub.tokenizer import check_kind
 from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
@@ -256,7 +256,7 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
 
 
 def _check_export(where: str, experiment: Experiment, tokenizer: Tokenizer) -> None:
-    """Raise UserError where the model is to be exported and it, or its tokenizer, has no form in transformers."""
+    """Raise UserError where the model is to be exported and it, its tokenizer or its settings have no form in transformers."""
     if experiment.export is None:
         return
     try:
@@ -264,6 +264,10 @@ def _check_export(where: str, experiment: Experiment, tokenizer: Tokenizer) -> N
         check_kind(tokenizer)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
+    useless = [key for key in SAMPLING if key in experiment.export.model_fields_set]
+    if useless and experiment.model.task != "language model":
+        family = experiment.model.family
+        raise UserError(f"{where}.{useless[0]}: means nothing to the family {family}, which does not sample; leave it out")
 
 
 def load(file: Path) -> Config:

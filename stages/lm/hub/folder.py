@@ -77,8 +77,10 @@ def translator_ids(description: ModelDescription) -> dict[str, Any]:
 def write_generation(folder: Path, settings: ExportSettings, description: ModelDescription) -> None:
     """What `generate` does unless it is told otherwise: a text ends with the token for it, or with the context.
 
-    Translators do not sample, but take the most probable token each time.
+    Translators do not sample, but take the most probable token each time. What fills in blanks writes no texts, and has no file.
     """
+    if description.settings.task == "masked":
+        return
     sampling = {"temperature": settings.temperature, "top_k": settings.top_k or 0, "top_p": settings.top_p or 1.0}
     samples = settings.temperature > 0 and description.settings.task == "language model"
     content = {

@@ -6,6 +6,9 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from stages.lm.settings import Settings
 
+SAMPLING = ("temperature", "top_k", "top_p")
+"""What only models that write at random have a use for."""
+
 
 class ExportSettings(Settings):
     """The form of a model for Hugging Face transformers, and how its `generate` samples unless it is told otherwise."""
