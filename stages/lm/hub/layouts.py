@@ -52,11 +52,21 @@ class TwoWayLayout(Layout[TransformerSettings]):
 
     @abstractmethod
     def settings(self, config: dict[str, Any], where: str) -> TransformerSettings:
-        """The settings that a config.json means. Raises UserError, naming `where`, if there are none for it."""
+        """The settings that a config.json means by what it states. Raises UserError, naming `where`, if there are none for it."""
 
     @abstractmethod
     def from_hub(self, weights: Arrays, settings: TransformerSettings) -> Arrays:
         """The reverse of `to_hub`."""
+
+
+def stated(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config.json states, in mappings below it too: null says as much there as leaving the key out."""
+    return {name: stated(value) if isinstance(value, dict) else value for name, value in config.items() if value is not None}
+
+
+def stated_sizes(config: dict[str, Any]) -> dict[str, Any]:
+    """The sizes that a config.json states, under our names."""
+    return {own: config[name] for own, name in SIZES.items() if name in config}
 
 
 def filled(settings: StackSettings) -> dict[str, Any]:

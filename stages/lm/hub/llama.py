@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from stages.lm.errors import UserError
-from stages.lm.hub.layouts import SIZES, TIED, Arrays, TwoWayLayout, sizes
+from stages.lm.hub.layouts import TIED, Arrays, TwoWayLayout, sizes, stated_sizes
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.settings import parse
 
@@ -68,8 +68,7 @@ class LlamaLayout(TwoWayLayout):
         bias = config.get("attention_bias", False)
         if bias != config.get("mlp_bias", False) or config.get("hidden_act", "silu") != "silu":
             raise UserError(f"{where}: needs hidden_act 'silu', and biases in all linear layers of a block or in none")
-        found = {own: config[name] for own, name in SIZES.items() if config.get(name) is not None}
-        found |= {
+        found = stated_sizes(config) | {
             "family": "transformer",
             "tie_embeddings": config.get("tie_word_embeddings", False),
             "norm_eps": config.get("rms_norm_eps", 1e-6),

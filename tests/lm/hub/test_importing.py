@@ -102,6 +102,29 @@ def test_folders_that_are_no_model_of_ours_are_refused(change: dict[str, object]
         read_folder(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("layout", ["auto", "custom"])
+def test_null_in_a_config_is_as_good_as_nothing(layout: str, tmp_path: Path) -> None:
+    described = settings()
+    file = export(tmp_path, model_of(described), described, layout) / "config.json"
+    config = json.loads(file.read_text())
+    silent = ("num_key_value_heads", "head_dim", "attention_bias", "mlp_bias", "rope_theta", "norm_eps", "rms_norm_eps", "window")
+    file.write_text(json.dumps({key: value for key, value in config.items() if key not in silent}))
+    expected = read_folder(file.parent).settings
+    file.write_text(json.dumps(config | dict.fromkeys(silent)))
+    assert read_folder(file.parent).settings == expected
+
+
+def test_weights_that_are_damaged_or_missing_are_refused(tmp_path: Path) -> None:
+    described = settings()
+    weights = export(tmp_path, model_of(described), described) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot be read as weights .*; copy the folder again"):
+        read_folder(weights.parent)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"exported/model\.safetensors: no such file; name the folder of a model"):
+        read_folder(weights.parent)
+
+
 def losses(line: Line, folder: Path, state: Path, **training: Any) -> list[float]:
     """Of each step of a short training on the toy line."""
     settings = {"steps": 3, "batch_size": 4, "validation_windows": 2, "log_every": 1, "learning_rate": 1e-2} | training
