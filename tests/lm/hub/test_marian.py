@@ -46,9 +46,10 @@ def test_logits_and_translations_are_ours(tmp_path: Path) -> None:
     lengths = torch.tensor([7, 4, 5])
     seen = (torch.arange(7) < lengths[:, None]).long()
     found = translate(model, source, lengths, 0, SearchSettings(beam_size=1, extra_tokens=4))
-    texts = other.generate(source, attention_mask=seen, max_length=8)
-    for row, translation in zip(texts.tolist(), found, strict=True):
-        assert row[1 : len(translation.tokens[:7]) + 1] == translation.tokens[:7]
+    for use_cache in (True, False):
+        texts = other.generate(source, attention_mask=seen, max_length=8, use_cache=use_cache)
+        for row, translation in zip(texts.tolist(), found, strict=True):
+            assert row[1 : len(translation.tokens[:7]) + 1] == translation.tokens[:7]
     for number, atol in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
         model, other = model.to(number), other.to(number)
         logits = other(input_ids=source, attention_mask=seen, decoder_input_ids=target).logits
