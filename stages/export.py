@@ -37,8 +37,7 @@ def main() -> None:
     layout = layout_for(description.settings, settings.layout)
     with artifacts.writing(args.out, "export", settings.resolved(), inputs) as draft:
         write_model(draft.path, model.path, description, layout)
-        length, task = description.settings.model_dump()["context_length"], description.settings.task
-        write_tokenizer(draft.path, tokenizer.path, length, task)
+        write_tokenizer(draft.path, tokenizer.path, description.context_length, description.settings.task)
         write_generation(draft.path, settings, description)
         draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, **inputs))
         draft.write_json(

@@ -32,7 +32,7 @@ def card(
             f"# {name}\n",
             introduction(description, layout, model),
             f"## Use\n\n```python\n{usage(layout)}```\n",
-            f"A text has at most {description.settings.model_dump()['context_length']} tokens.\n",
+            f"A text has at most {description.context_length} tokens.\n",
             f"## Evaluation\n\n{measured(layout, results)}\n",
             f"## Model\n\n{table(description.settings.resolved())}",
             f"## Training\n\n{training(model)}",

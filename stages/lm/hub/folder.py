@@ -89,7 +89,7 @@ def write_generation(folder: Path, settings: ExportSettings, description: ModelD
         "bos_token_id": description.end_of_text,
         "eos_token_id": description.end_of_text,
         **translator_ids(description),
-        "max_length": description.settings.model_dump()["context_length"],
+        "max_length": description.context_length,
         "do_sample": samples,
         **(sampling if samples else {}),
     }
