@@ -10,9 +10,10 @@ from stages.lm.errors import UserError
 from stages.lm.hub.card import card
 from stages.lm.hub.folder import layout_for, write_generation, write_model
 from stages.lm.hub.settings import ExportSettings
-from stages.lm.hub.tokenizer import write_tokenizer
+from stages.lm.hub.tokenizer import check_kind, write_tokenizer
 from stages.lm.models import registry
 from stages.lm.settings import parse
+from stages.lm.tokenizers.settings import TokenizerSettings
 
 
 def main() -> None:
@@ -24,18 +25,21 @@ def main() -> None:
         "evaluation": artifacts.read(args.inputs["evaluation"], "evaluate"),
     }
     model, tokenizer, evaluation = inputs.values()
+    check_kind(parse(TokenizerSettings, tokenizer.settings, str(tokenizer.path)))
     registry.check_tokenizer(model.path, tokenizer.digest, tokenizer.path)
-    if evaluation.manifest["inputs"]["model"]["digest"] != model.digest:
-        raise UserError(f"{evaluation.path}: is no evaluation of {model.path}; give that one")
+    evaluated = evaluation.manifest["inputs"]["model"]
+    if evaluated["content"] != model.manifest["content"]:
+        raise UserError(
+            f"{evaluation.path}: is no evaluation of {model.path} as it is, but of {evaluated['id']} with the content "
+            f"{evaluated['content'][:12]}; evaluate that model again, or give the other one"
+        )
     description = registry.describe(model.path)
     layout = layout_for(description.settings, settings.layout)
     with artifacts.writing(args.out, "export", settings.resolved(), inputs) as draft:
         write_model(draft.path, model.path, description, layout)
-        length, task = description.settings.model_dump()["context_length"], description.settings.task
-        write_tokenizer(draft.path, tokenizer.path, length, task)
-        if task != "masked":
-            write_generation(draft.path, settings, description)
-        draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, model, evaluation))
+        write_tokenizer(draft.path, tokenizer.path, description.context_length, description.settings.task)
+        write_generation(draft.path, settings, description)
+        draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, **inputs))
         draft.write_json(
             "stats.json", {"architecture": layout.architecture, "parameters": model.json("stats.json")["parameters"]}
         )

@@ -1,6 +1,7 @@
 """The stage export as it is run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_the_card_tells_what_the_manifests_say(toy_line: Line, evaluation: Path,
     assert entry["name"] == "toy"
     assert entry["results"][0]["dataset"] == {"name": "corpus", "type": "corpus", "split": results["split"]}
     assert entry["results"][0]["metrics"][0] == {"type": "bits_per_byte", "value": results["bits_per_byte"]["value"]}
-    for folder in (toy_line.transformer, toy_line.tokens, toy_line.corpus):
+    for folder in (toy_line.transformer, toy_line.tokenizer, toy_line.tokens, toy_line.corpus):
         assert f"| `{artifacts.load_manifest(folder)['content'][:12]}` |" in body
     assert f"{results['perplexity']['value']:.4f} [" in body
     assert "| `steps` | `4` |" in body
@@ -64,8 +65,20 @@ def test_the_card_tells_what_the_manifests_say(toy_line: Line, evaluation: Path,
 
 def test_what_cannot_be_exported_is_refused(toy_line: Line, evaluation: Path, tmp_path: Path) -> None:
     given = {"tokenizer": toy_line.tokenizer, "evaluation": evaluation}
-    assert "is no evaluation of" in run("export", {}, tmp_path / "out", code=2, model=toy_line.trigram, **given)
+    said = run("export", {}, tmp_path / "out", code=2, model=toy_line.trigram, **given)
+    assert f"is no evaluation of {toy_line.trigram} as it is, but of train/transformer with the content" in said
+    manifest = artifacts.load_manifest(evaluation)
+    manifest["inputs"]["model"]["content"] = "of another run with the same settings"
+    shutil.copytree(evaluation, tmp_path / "same settings")
+    (tmp_path / "same settings" / artifacts.MANIFEST).write_text(json.dumps(manifest))
+    stale = given | {"evaluation": tmp_path / "same settings"}
+    said = run("export", {}, tmp_path / "out", code=2, model=toy_line.transformer, **stale)
+    assert "but of train/transformer with the content of another" in said
     run("evaluate", {}, tmp_path / "other", model=toy_line.trigram, tokens=toy_line.tokens, corpus=toy_line.corpus)
     said = run("export", {}, tmp_path / "out", code=2, model=toy_line.trigram, **given | {"evaluation": tmp_path / "other"})
     assert "no model of transformers computes what this one of the family ngram does" in said
+    run("bpe", {"kind": "character", "alphabet": "unicode"}, tmp_path / "points", corpus=toy_line.corpus)
+    points = given | {"tokenizer": tmp_path / "points"}
+    said = run("export", {}, tmp_path / "out", code=2, model=toy_line.transformer, **points)
+    assert "transformers has no tokenizer of code points" in said
     assert not (tmp_path / "out").exists()

@@ -28,7 +28,8 @@ from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
 from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, VectorsSettings
 from stages.lm.hub.folder import layout_for
-from stages.lm.hub.settings import ExportSettings
+from stages.lm.hub.settings import SAMPLING, ExportSettings
+from stages.lm.hub.tokenizer import check_kind
 from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import Settings, parse, unknown
@@ -37,7 +38,7 @@ from stages.lm.sweeps import search, trials
 from stages.lm.sweeps.search import Ours, SearchSettings
 from stages.lm.sweeps.settings import load as load_sweep
 from stages.lm.tokenizers.settings import ByteSettings, CharacterSettings, WordSettings, with_kind
-from stages.lm.training.settings import TrainingSettings
+from stages.lm.training.settings import TrainingSettings, TrainSettings
 from workflow.jobs import JobSettings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$")]
@@ -227,7 +228,9 @@ def read(data: Mapping[str, Any]) -> Config:
         _check_reference(f"experiments.{name}.tokenizer", "tokenizer", experiment.tokenizer, config.tokenizers)
         if experiment.corpus is not None:
             _check_reference(f"experiments.{name}.corpus", "corpus", experiment.corpus, config.corpora)
-        _check_task(name, experiment, config.corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus])
+        tokenizer = config.tokenizers[experiment.tokenizer]
+        _check_task(name, experiment, config.corpora[experiment.corpus or tokenizer.corpus])
+        _check_export(f"experiments.{name}.export", experiment, tokenizer)
     for name, study in config.studies.items():
         _check_study(f"studies.{name}", study, config)
     for name, sweep in config.sweeps.items():
@@ -245,15 +248,26 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
     if translates != (corpus.source == "parallel"):
         needed = "`source: parallel`" if translates else "single texts, not of sentence pairs"
         raise UserError(f"experiments.{name}.model.family: {family} needs a corpus of {needed}; give it another corpus or family")
-    if experiment.export is not None:
-        try:
-            layout_for(experiment.model, experiment.export.layout)
-        except UserError as error:
-            raise UserError(f"experiments.{name}.export: {error}") from None
+    parse(TrainSettings, {"model": experiment.model, "training": experiment.training}, f"experiments.{name}")
     own = SHOWN_BY[experiment.model.task]
     for useless in set(SHOWN_BY.values()) - {own}:
         if useless in experiment.model_fields_set:
             raise UserError(f"experiments.{name}.{useless}: means nothing to the family {family}; its settings are under {own}")
+
+
+def _check_export(where: str, experiment: Experiment, tokenizer: Tokenizer) -> None:
+    """Raise UserError where the model is to be exported and it, its tokenizer or its settings have no form in transformers."""
+    if experiment.export is None:
+        return
+    try:
+        layout_for(experiment.model, experiment.export.layout)
+        check_kind(tokenizer)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    useless = [key for key in SAMPLING if key in experiment.export.model_fields_set]
+    if useless and experiment.model.task != "language model":
+        family = experiment.model.family
+        raise UserError(f"{where}.{useless[0]}: means nothing to the family {family}, which does not sample; leave it out")
 
 
 def load(file: Path) -> Config:

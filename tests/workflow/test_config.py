@@ -70,6 +70,25 @@ def test_extends_works_over_several_steps() -> None:
             {"extends": "gpt", "model": {"family": "ngram"}},
             "experiments.b.export: no model of transformers computes what this one of the family ngram does; leave",
         ),
+        (
+            "tokenizers.bpe",
+            {"kind": "character", "alphabet": "unicode", "corpus": "toy"},
+            "experiments.gpt.export: transformers has no tokenizer of code points (alphabet: unicode); train with another one",
+        ),
+        (
+            "experiments.b",
+            {"extends": "gpt", "model": {"family": "ngram"}, "export": None, "training": {"start": "models/gpt"}},
+            "experiments.b: training.start: only the family transformer can start from a folder, not ngram; leave it out",
+        ),
+        (
+            "experiments.gpt",
+            {
+                "tokenizer": "bpe",
+                "model": {"family": "bert", "layers": 1, "heads": 2, "d_model": 16, "context_length": 32},
+                "export": {"top_p": 0.9},
+            },
+            "experiments.gpt.export.top_p: means nothing to the family bert, which does not sample; leave it out",
+        ),
         ("experiments.b", {"extends": "gtp"}, "experiments.b.extends: unknown entry 'gtp'; did you mean 'gpt'?"),
         ("experiments.gpt.extends", "gpt", "experiments.gpt.extends: goes in a circle: gpt -> gpt"),
         ("experiments.b", {"extends": ["gpt"]}, "experiments.b.extends: should be the name of another entry"),

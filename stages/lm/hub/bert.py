@@ -4,12 +4,11 @@
 can be. Vectors of sentences, which ours does without, are zeros.
 """
 
-import re
 from typing import Any
 
 import numpy as np
 
-from stages.lm.hub.layouts import Arrays, Layout, sizes
+from stages.lm.hub.layouts import Arrays, Layout, agrees, renamed, sizes
 from stages.lm.models.bert.settings import BertSettings
 
 MADE_OF = {
@@ -51,8 +50,9 @@ class BertLayout(Layout[BertSettings]):
     def fits(self, settings: Any) -> bool:
         if not isinstance(settings, BertSettings):
             return False
-        heads = settings.key_value_heads == settings.heads and settings.head_width * settings.heads == settings.d_model
-        return heads and all(getattr(settings, key) == value for key, value in MADE_OF.items())
+        heads_share_nothing = settings.key_value_heads == settings.heads
+        heads_fill_model = settings.head_width * settings.heads == settings.d_model
+        return heads_share_nothing and heads_fill_model and agrees(settings, MADE_OF)
 
     def config(self, settings: BertSettings, vocab_size: int) -> dict[str, Any]:
         return sizes(settings) | {
@@ -68,12 +68,8 @@ class BertLayout(Layout[BertSettings]):
     def to_hub(self, weights: Arrays, settings: BertSettings) -> Arrays:
         found: Arrays = {"bert.embeddings.token_type_embeddings.weight": np.zeros((1, settings.d_model), np.float32)}
         for name, array in weights.items():
-            module, _, kind = name.rpartition(".")
-            layer = re.fullmatch(r"layers\.(\d+)\.(.+)", module)
-            if layer:
-                found[f"bert.encoder.layer.{layer[1]}.{INSIDE[layer[2]]}.{kind}"] = array
-            elif module:
-                found[f"{OUTSIDE[module]}.{kind}"] = array
-            else:
+            if name == "output_bias":
                 found["cls.predictions.bias"] = np.append(array, np.float32(NEVER))
+            else:
+                found[renamed(name, "layers", "bert.encoder.layer", OUTSIDE | INSIDE)] = array
         return found

@@ -1,6 +1,6 @@
 """The model card of an exported folder, made from the artifacts that the model comes from."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -8,56 +8,98 @@ from stages.lm.artifacts import Artifact, title
 from stages.lm.hub.folder import CUSTOM
 from stages.lm.hub.layouts import Layout
 from stages.lm.models.registry import ModelDescription
+from stages.lm.models.settings import Task
 
 TRAINING = ("optimizer", "learning_rate", "schedule", "batch_size", "weight_decay", "precision", "seed")
 """The settings of a training that the card tells."""
 
 
-MEASURES = {
-    "text-generation": {"bits_per_byte": "bits per byte", "perplexity": "perplexity"},
-    "translation": {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity"},
-    "fill-mask": {"pseudo_perplexity": "pseudo-perplexity", "accuracy": "share of hidden tokens found"},
+class Purpose(NamedTuple):
+    """How the card speaks of a model, by what it is for."""
+
+    pipeline: str
+    """The hub's name for it."""
+    kind: str
+    measures: dict[str, str]
+    """What is measured, under the names of an evaluation's stats.json and in words."""
+    usage: str
+    """The lines that load the model and write a text, or fill in a blank; `{trust}` stands for what a folder with code needs.
+    Texts begin with the token that ends the one before."""
+
+
+PURPOSES: dict[Task, Purpose] = {
+    "language model": Purpose(
+        "text-generation",
+        "decoder-only transformer",
+        {"bits_per_byte": "bits per byte", "perplexity": "perplexity"},
+        """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # this folder
+model = AutoModelForCausalLM.from_pretrained(folder{trust})
+tokenizer = AutoTokenizer.from_pretrained(folder)
+ids = tokenizer(tokenizer.bos_token + "Once upon a time", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids)[0]))
+""",
+    ),
+    "translation": Purpose(
+        "translation",
+        "transformer that translates",
+        {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity"},
+        """from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+folder = "."  # this folder
+model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+ids = tokenizer("a sentence", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids)[0], skip_special_tokens=True))
+""",
+    ),
+    "masked": Purpose(
+        "fill-mask",
+        "transformer that fills in blanks",
+        {"pseudo_perplexity": "pseudo-perplexity", "accuracy": "share of hidden tokens found"},
+        """from transformers import pipeline
+
+print(pipeline("fill-mask", ".")("Once upon a [MASK]."))  # . is this folder
+""",
+    ),
 }
-"""What is measured, by what a model is for, under the names of an evaluation's stats.json and in words."""
 
 
-def card(name: str, description: ModelDescription, layout: Layout[Any], model: Artifact, evaluation: Artifact) -> str:
+def card(
+    name: str, description: ModelDescription, layout: Layout[Any], model: Artifact, tokenizer: Artifact, evaluation: Artifact
+) -> str:
     """README.md: what the model is, how to use it, how good it is, where it comes from. No clock or machine is in it."""
-    results = evaluation.json("stats.json")
+    results, purpose = evaluation.json("stats.json"), PURPOSES[description.settings.task]
+    trust = ", trust_remote_code=True" if layout is CUSTOM else ""
     return "\n".join(
         [
-            f"---\n{yaml.safe_dump(metadata(name, layout, evaluation, results), sort_keys=False)}---",
+            f"---\n{yaml.safe_dump(metadata(name, purpose, layout, evaluation, results), sort_keys=False)}---",
             f"# {name}\n",
-            introduction(description, layout, model),
-            f"## Use\n\n```python\n{usage(layout)}```\n",
-            f"A text has at most {description.settings.model_dump()['context_length']} tokens.\n",
-            f"## Evaluation\n\n{measured(layout, results)}\n",
+            introduction(description, purpose, layout, model),
+            f"## Use\n\n```python\n{purpose.usage.format(trust=trust)}```\n",
+            f"A text has at most {description.context_length} tokens.\n",
+            f"## Evaluation\n\n{measured(purpose, results)}\n",
             f"## Model\n\n{table(description.settings.resolved())}",
             f"## Training\n\n{training(model)}",
-            f"## Provenance\n\n{provenance(model, evaluation)}",
+            f"## Provenance\n\n{provenance(model, tokenizer, evaluation)}",
         ]
     )
 
 
-def task(layout: Layout[Any]) -> str:
-    """What a model is for, by the hub's name for it."""
-    return {"BertForMaskedLM": "fill-mask", "MarianMTModel": "translation"}.get(layout.architecture, "text-generation")
-
-
-def metadata(name: str, layout: Layout[Any], evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
+def metadata(name: str, purpose: Purpose, layout: Layout[Any], evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
     """What a hub reads of the card."""
     corpus = title(evaluation.manifest["inputs"]["corpus"]["id"])
-    measures = [{"type": kind, "value": results[kind]["value"]} for kind in MEASURES[task(layout)]]
+    measures = [{"type": measure, "value": results[measure]["value"]} for measure in purpose.measures]
     return {
         "library_name": "transformers",
-        "pipeline_tag": task(layout),
+        "pipeline_tag": purpose.pipeline,
         "tags": list(dict.fromkeys((layout.model_type, "stagecraft"))),
         "model-index": [
             {
                 "name": name,
                 "results": [
                     {
-                        "task": {"type": task(layout)},
+                        "task": {"type": purpose.pipeline},
                         "dataset": {"name": corpus, "type": corpus, "split": results["split"]},
                         "metrics": measures,
                     }
@@ -67,51 +109,23 @@ def metadata(name: str, layout: Layout[Any], evaluation: Artifact, results: dict
     }
 
 
-def introduction(description: ModelDescription, layout: Layout[Any], model: Artifact) -> str:
+def introduction(description: ModelDescription, purpose: Purpose, layout: Layout[Any], model: Artifact) -> str:
     """What the model is, in a paragraph."""
     stats = model.json("stats.json")
-    kinds = {"fill-mask": "transformer that fills in blanks", "translation": "transformer that translates"}
-    kind = kinds.get(task(layout), "decoder-only transformer")
     own = "; its code is `modeling_stagecraft.py`" if layout is CUSTOM else ""
     return (
-        f"A {kind} of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
+        f"A {purpose.kind} of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
         f"{stats['tokens']:,} tokens. transformers (version 5) loads it as `{layout.architecture}`{own}.\n"
     )
 
 
-def usage(layout: Layout[Any]) -> str:
-    """The lines that load the model and write a text, or fill in a blank. Texts begin with the token that ends the one before."""
-    if task(layout) == "fill-mask":
-        return """from transformers import pipeline
-
-print(pipeline("fill-mask", ".")("Once upon a [MASK]."))  # . is this folder
-"""
-    if task(layout) == "translation":
-        return """from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-
-folder = "."  # this folder
-model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-ids = tokenizer("a sentence", return_tensors="pt")
-print(tokenizer.decode(model.generate(**ids)[0], skip_special_tokens=True))
-"""
-    trust = ", trust_remote_code=True" if layout is CUSTOM else ""
-    return f"""from transformers import AutoModelForCausalLM, AutoTokenizer
-
-folder = "."  # this folder
-model = AutoModelForCausalLM.from_pretrained(folder{trust})
-tokenizer = AutoTokenizer.from_pretrained(folder)
-ids = tokenizer(tokenizer.bos_token + "Once upon a time", return_tensors="pt")
-print(tokenizer.decode(model.generate(**ids)[0]))
-"""
-
-
-def measured(layout: Layout[Any], results: dict[str, Any]) -> str:
+def measured(purpose: Purpose, results: dict[str, Any]) -> str:
     """The results on held-out text, with their intervals."""
     share = f"{results['confidence']:.0%}"
-    kind = "documents" if "documents" in results else "pairs"
-    lines = [f"On {results[kind]:,} {kind} of the split `{results['split']}` ({share} intervals over {kind}):\n"]
-    for kind, words in MEASURES[task(layout)].items():
-        value = results[kind]
+    unit = "documents" if "documents" in results else "pairs"
+    lines = [f"On {results[unit]:,} {unit} of the split `{results['split']}` ({share} intervals over {unit}):\n"]
+    for measure, words in purpose.measures.items():
+        value = results[measure]
         lines.append(f"- {words}: {value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]")
     if results.get("source"):
         lines.append(f"- the source's own entropy: {results['source']['bits_per_byte']:.4f} bits per byte")
@@ -132,8 +146,8 @@ def training(model: Artifact) -> str:
     return table(values | known)
 
 
-def provenance(model: Artifact, evaluation: Artifact) -> str:
+def provenance(model: Artifact, tokenizer: Artifact, evaluation: Artifact) -> str:
     """The artifacts that it comes from; their manifests lead on to everything else."""
-    made_of = {"model": {"id": model.id, "content": model.manifest["content"]}, **evaluation.manifest["inputs"]}
+    made_of = evaluation.manifest["inputs"] | {"tokenizer": {"id": tokenizer.id, "content": tokenizer.manifest["content"]}}
     rows = [f"| {role} | `{given['id']}` | `{given['content'][:12]}` |" for role, given in made_of.items()]
     return "\n".join(["| | artifact | content |", "|---|---|---|", *rows, "", f"Code version `{model.manifest['code']}`.", ""])

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stages.lm.hub.layouts import SIZES, TIED, Arrays, TwoWayLayout, sizes
+from stages.lm.hub.layouts import TIED, Arrays, TwoWayLayout, sizes, stated_sizes
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.settings import parse
 
@@ -30,10 +30,9 @@ class CustomLayout(TwoWayLayout):
         return sizes(settings) | {name: options[name] for name in OPTIONS} | own
 
     def settings(self, config: dict[str, Any], where: str) -> TransformerSettings:
-        found = {own: config[name] for own, name in SIZES.items() if name in config}
-        found |= {name: config[name] for name in OPTIONS if name in config}
-        found |= {"family": "transformer", "tie_embeddings": config.get("tie_word_embeddings", False)}
-        return parse(TransformerSettings, found, where)
+        options = {name: config[name] for name in OPTIONS if name in config}
+        own = {"family": "transformer", "tie_embeddings": config.get("tie_word_embeddings", False)}
+        return parse(TransformerSettings, stated_sizes(config) | options | own, where)
 
     def to_hub(self, weights: Arrays, settings: TransformerSettings) -> Arrays:
         return _moved(weights, TIED[1], TIED[0]) if settings.tie_embeddings else weights

@@ -28,19 +28,24 @@ LAYOUTS: dict[str, tuple[Layout[Any], ...]] = {"auto": (LLAMA, BertLayout(), Mar
 
 
 def folder_files(folder: Path) -> list[str]:
-    """The files that a model is read from. Raises UserError for a folder without a config."""
-    if not (folder / CONFIG).is_file():
-        raise UserError(f"{folder / CONFIG}: no such file; name the folder of a model for Hugging Face transformers")
-    return [str(file) for file in (folder / CONFIG, *sorted(folder.glob(WEIGHT_FILES)))]
+    """The files that a model is read from, its config first. Raises UserError for a folder without a config or weights."""
+    parts = sorted(folder.glob(WEIGHT_FILES))
+    for file in (folder / CONFIG, *(parts or [folder / WEIGHTS])):
+        if not file.is_file():
+            raise UserError(f"{file}: no such file; name the folder of a model for Hugging Face transformers")
+    return [str(file) for file in (folder / CONFIG, *parts)]
 
 
 def layout_for(settings: Any, wanted: str) -> Layout[Any]:
     """The layout of a model by `ExportSettings.layout`. Raises UserError where there is none."""
-    found = next((layout for layout in LAYOUTS[wanted] if layout.fits(settings)), None)
-    if found is None:
+    fitting = [layout for layout in LAYOUTS["auto"] if layout.fits(settings)]
+    if not fitting:
         raise UserError(
             f"no model of transformers computes what this one of the family {settings.family} does; leave `export` out"
         )
+    found = next((layout for layout in fitting if layout in LAYOUTS[wanted]), None)
+    if found is None:
+        raise UserError(f"only decoders have the layout {wanted}, not the family {settings.family}; say `layout: auto`")
     return found
 
 
@@ -74,15 +79,17 @@ def translator_ids(description: ModelDescription) -> dict[str, Any]:
 def write_generation(folder: Path, settings: ExportSettings, description: ModelDescription) -> None:
     """What `generate` does unless it is told otherwise: a text ends with the token for it, or with the context.
 
-    Translators do not sample, but take the most probable token each time.
+    Translators do not sample, but take the most probable token each time. What fills in blanks writes no texts, and has no file.
     """
+    if description.settings.task == "masked":
+        return
     sampling = {"temperature": settings.temperature, "top_k": settings.top_k or 0, "top_p": settings.top_p or 1.0}
     samples = settings.temperature > 0 and description.settings.task == "language model"
     content = {
         "bos_token_id": description.end_of_text,
         "eos_token_id": description.end_of_text,
         **translator_ids(description),
-        "max_length": description.settings.model_dump()["context_length"],
+        "max_length": description.context_length,
         "do_sample": samples,
         **(sampling if samples else {}),
     }

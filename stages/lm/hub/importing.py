@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 
+from stages.lm.artifacts import sha256
 from stages.lm.bpe.files import read_json
 from stages.lm.errors import UserError
 from stages.lm.hub.folder import CUSTOM, LLAMA, folder_files
-from stages.lm.hub.layouts import filled
-from stages.lm.models.settings import ModelSettings, TransformerSettings
+from stages.lm.hub.layouts import filled, stated
+from stages.lm.models.settings import TransformerSettings
 from stages.lm.models.transformer import TransformerLM
+from stages.lm.models.weights import load_weights
 
 READABLE = (LLAMA, CUSTOM)
 
@@ -27,10 +28,15 @@ class Imported(NamedTuple):
     tokenizer: str | None
 
 
+def hashes(folder: Path) -> dict[str, str]:
+    """The sha256 of each file that a model is read from, by its name. Raises UserError for a folder without a model."""
+    return {file.name: sha256(file) for file in map(Path, folder_files(folder))}
+
+
 def read_folder(folder: Path) -> Imported:
     """The model in a folder. Raises UserError where there is none, or none that can be read."""
     file, *parts = map(Path, folder_files(folder))
-    config = read_json(file)
+    config = stated(read_json(file))
     layout = next((layout for layout in READABLE if layout.model_type == config.get("model_type")), None)
     if layout is None:
         known = ", ".join(layout.model_type for layout in READABLE)
@@ -38,17 +44,15 @@ def read_folder(folder: Path) -> Imported:
     settings = layout.settings(config, str(file))
     tensors: dict[str, torch.Tensor] = {}
     for part in parts:
-        tensors |= load_file(part)
+        tensors |= load_weights(folder, part.name, "copy the folder again")
     arrays = layout.from_hub({name: tensor.float().numpy() for name, tensor in tensors.items()}, settings)
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return Imported(settings, weights, config.get("stagecraft_tokenizer"))
 
 
-def start_from(model: TransformerLM, settings: ModelSettings, folder: Path, tokenizer: str) -> None:
+def start_from(model: TransformerLM, settings: TransformerSettings, folder: Path, tokenizer: str) -> None:
     """Give `model` the weights in a folder. Raises UserError unless both are the same model and tokenizer."""
     where = f"training.start: {folder}"
-    if not isinstance(settings, TransformerSettings):
-        raise UserError(f"{where}: only a transformer can start from it, and the family is {settings.family}; leave it out")
     found = read_folder(folder)
     if found.tokenizer not in (None, tokenizer):
         raise UserError(f"{where}: was trained with the tokenizer {found.tokenizer}, and these tokens are of {tokenizer}")

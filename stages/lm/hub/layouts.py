@@ -1,6 +1,8 @@
 """In what form a model becomes one that transformers knows: the names in its config.json, and those of its weights."""
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from numpy.typing import NDArray
@@ -52,11 +54,38 @@ class TwoWayLayout(Layout[TransformerSettings]):
 
     @abstractmethod
     def settings(self, config: dict[str, Any], where: str) -> TransformerSettings:
-        """The settings that a config.json means. Raises UserError, naming `where`, if there are none for it."""
+        """The settings that a config.json means by what it states. Raises UserError, naming `where`, if there are none for it."""
 
     @abstractmethod
     def from_hub(self, weights: Arrays, settings: TransformerSettings) -> Arrays:
         """The reverse of `to_hub`."""
+
+
+def agrees(settings: Any, made_of: Mapping[str, Any]) -> bool:
+    """Whether a model is made of these parts."""
+    return all(getattr(settings, key) == value for key, value in made_of.items())
+
+
+def renamed(name: str, blocks: str, new_blocks: str, modules: Mapping[str, str]) -> str:
+    """A tensor's name with the names of its list of blocks and of its module replaced.
+
+    Names that are not known stay, and are refused where they are read.
+    """
+    module, _, kind = name.rpartition(".")
+    block = re.fullmatch(rf"{re.escape(blocks)}\.(\d+)\.(.+)", module)
+    if block:
+        return f"{new_blocks}.{block[1]}.{modules.get(block[2], block[2])}.{kind}"
+    return f"{modules.get(module, module)}.{kind}"
+
+
+def stated(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config.json states, in mappings below it too: null says as much there as leaving the key out."""
+    return {name: stated(value) if isinstance(value, dict) else value for name, value in config.items() if value is not None}
+
+
+def stated_sizes(config: dict[str, Any]) -> dict[str, Any]:
+    """The sizes that a config.json states, under our names."""
+    return {own: config[name] for own, name in SIZES.items() if name in config}
 
 
 def filled(settings: StackSettings) -> dict[str, Any]:

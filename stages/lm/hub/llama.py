@@ -4,13 +4,12 @@ Rotary positions turn the pairs (x[2k], x[2k + 1]) of a head here, as in the pap
 make queries and keys change places. The angles are worked out in float64 here and in float32 there; nothing else differs.
 """
 
-import re
 from typing import Any
 
 from numpy.typing import NDArray
 
 from stages.lm.errors import UserError
-from stages.lm.hub.layouts import SIZES, TIED, Arrays, TwoWayLayout, sizes
+from stages.lm.hub.layouts import TIED, Arrays, TwoWayLayout, agrees, renamed, sizes, stated_sizes
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.settings import parse
 
@@ -46,7 +45,7 @@ class LlamaLayout(TwoWayLayout):
         """Biases it may have; transformers wants d_model to be a multiple of heads."""
         if not isinstance(settings, TransformerSettings) or settings.d_model % settings.heads:
             return False
-        return all(getattr(settings, key) == value for key, value in MADE_OF.items())
+        return agrees(settings, MADE_OF)
 
     def config(self, settings: TransformerSettings, vocab_size: int) -> dict[str, Any]:
         return sizes(settings) | {
@@ -68,8 +67,7 @@ class LlamaLayout(TwoWayLayout):
         bias = config.get("attention_bias", False)
         if bias != config.get("mlp_bias", False) or config.get("hidden_act", "silu") != "silu":
             raise UserError(f"{where}: needs hidden_act 'silu', and biases in all linear layers of a block or in none")
-        found = {own: config[name] for own, name in SIZES.items() if config.get(name) is not None}
-        found |= {
+        found = stated_sizes(config) | {
             "family": "transformer",
             "tie_embeddings": config.get("tie_word_embeddings", False),
             "norm_eps": config.get("rms_norm_eps", 1e-6),
@@ -81,7 +79,8 @@ class LlamaLayout(TwoWayLayout):
     def to_hub(self, weights: Arrays, settings: TransformerSettings) -> Arrays:
         found = {}
         for name, array in weights.items():
-            new = _renamed(TIED[0] if settings.tie_embeddings and name == TIED[1] else name, "", "model.", OUTSIDE | INSIDE)
+            stored = TIED[0] if settings.tie_embeddings and name == TIED[1] else name
+            new = renamed(stored, "layers", "model.layers", OUTSIDE | INSIDE)
             found[new] = _halves(array, settings.head_width) if _is_turned(new) else array
         return found
 
@@ -89,19 +88,10 @@ class LlamaLayout(TwoWayLayout):
         names = {other: own for own, other in (OUTSIDE | INSIDE).items()}
         found = {}
         for name, array in weights.items():
-            new = _renamed(name, "model.", "", names)
+            new = renamed(name, "model.layers", "layers", names)
             new = TIED[1] if settings.tie_embeddings and new == TIED[0] else new
             found[new] = _pairs(array, settings.head_width) if _is_turned(new) else array
         return found
-
-
-def _renamed(name: str, prefix: str, new_prefix: str, modules: dict[str, str]) -> str:
-    """A tensor's name with its module's name replaced; names that are not known stay, and are refused where they are read."""
-    module, _, kind = name.rpartition(".")
-    layer = re.fullmatch(rf"{re.escape(prefix)}layers\.(\d+)\.(.+)", module)
-    if layer:
-        return f"{new_prefix}layers.{layer[1]}.{modules.get(layer[2], layer[2])}.{kind}"
-    return f"{modules.get(module, module)}.{kind}"
 
 
 def _is_turned(name: str) -> bool:

@@ -4,16 +4,16 @@ Sines and cosines of positions take turns here and are two halves there: so the 
 every matrix and vector that reads or writes it.
 """
 
-import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.lm.hub.layouts import Arrays, Layout
+from stages.lm.hub.layouts import Arrays, Layout, renamed
 from stages.lm.models.seq2seq.settings import TransformerSeq2SeqSettings
 
-INSIDE = {
+MODULES = {
+    "token_embeddings": "model.shared",
     "attn.q_proj": "self_attn.q_proj",
     "attn.k_proj": "self_attn.k_proj",
     "attn.v_proj": "self_attn.v_proj",
@@ -28,7 +28,7 @@ INSIDE = {
     "ffn.w2": "fc2",
     "ln2": "final_layer_norm",
 }
-"""The names of the modules of a block."""
+"""The names of modules, most of them those of a block."""
 
 READERS = ("q_proj", "k_proj", "v_proj", "w1", "token_embeddings")
 """Modules whose matrices have the residual stream as columns; all others write to it."""
@@ -58,10 +58,10 @@ class MarianLayout(Layout[TransformerSeq2SeqSettings]):
         even_first = np.argsort(np.arange(settings.d_model) % 2, kind="stable")
         found = {}
         for name, array in weights.items():
-            block, _, kind = name.rpartition(".")
-            layer = re.fullmatch(r"(encoder|decoder)\.(\d+)\.(.+)", block)
-            new = f"model.{layer[1]}.layers.{layer[2]}.{INSIDE[layer[3]]}" if layer else "model.shared"
-            found[f"{new}.{kind}"] = _reordered(array, block.rpartition(".")[2] in READERS, even_first)
+            new = name
+            for side in ("encoder", "decoder"):
+                new = renamed(new, side, f"model.{side}.layers", MODULES)
+            found[new] = _reordered(array, name.split(".")[-2] in READERS, even_first)
         return found
 
 

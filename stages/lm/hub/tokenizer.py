@@ -9,19 +9,23 @@ from stages.lm.hub.folder import write_json
 from stages.lm.models.bert.settings import MASK
 from stages.lm.models.settings import Task
 from stages.lm.tokenizers.files import FILE, read_tokenizer
-from stages.lm.tokenizers.symbols import CodePointTokenizer
+from stages.lm.tokenizers.settings import CharacterSettings
 from stages.lm.tokenizers.words import holds_spaces
 
 
+def check_kind(settings: Any) -> None:
+    """Raises UserError unless transformers has tokenizers of the kind that these settings, of whatever kind, describe."""
+    if isinstance(settings, CharacterSettings) and settings.alphabet == "unicode":
+        raise UserError("transformers has no tokenizer of code points (alphabet: unicode); train with another one")
+
+
 def write_tokenizer(folder: Path, made: Path, context_length: int, task: Task) -> None:
-    """The tokenizer in the folder `made`, to be loaded as PreTrainedTokenizerFast. Raises UserError if it cannot be.
+    """The tokenizer in the folder `made`, of a kind that `check_kind` lets pass, to be loaded as PreTrainedTokenizerFast.
 
     It frames texts as a model for `task` reads them: a translator wants the end-of-text token after a sentence; one that fills in
     blanks wants it on both sides, and [MASK] as the token after all others.
     """
     tokenizer = read_tokenizer(made)
-    if isinstance(tokenizer, CodePointTokenizer):
-        raise UserError(f"{made}: is a tokenizer of code points, which transformers does not know; train with another one")
     end_of_text = next(iter(tokenizer.special_tokens))
     content, roles = read_json(made / FILE), dict.fromkeys(("bos_token", "eos_token"), end_of_text)
     if task == "masked":

@@ -42,6 +42,11 @@ class ModelDescription(Settings):
     tokens: str
     """Digest of the token artifact that it was trained on."""
 
+    @property
+    def context_length(self) -> int:
+        """The longest text that it reads, in tokens; families without such a limit have none."""
+        return int(self.settings.model_dump()["context_length"])
+
 
 def module_of(family: str) -> str:
     """The module that implements a family, for hashing its code."""

@@ -42,13 +42,13 @@ def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             np.ascontiguousarray(array).tofile(file)
 
 
-def load_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors in `folder/model.safetensors`, mapped into memory. Raises UserError if it is absent or damaged."""
-    file = folder / WEIGHTS
+def load_weights(folder: Path, name: str = WEIGHTS, remedy: str = "run the training of this model again") -> dict[str, Tensor]:
+    """The tensors in a file, mapped into memory. Raises UserError, with the remedy, if it is absent or damaged."""
+    file = folder / name
     try:
         return dict(load_file(file))
     except (FileNotFoundError, SafetensorError) as error:
-        raise UserError(f"{file}: cannot be read as weights ({error}); run the training of this model again") from None
+        raise UserError(f"{file}: cannot be read as weights ({error}); {remedy}") from None
 
 
 def check_shapes(folder: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

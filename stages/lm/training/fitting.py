@@ -57,6 +57,7 @@ def _descend(job: Job) -> Fitted:
         "validation_loss": [record["validation_loss"] for record in records if "validation_loss" in record][-1],
         "best_validation_loss": run.done.best_validation_loss,
         **({"chosen": job.chosen} if job.chosen else {}),
+        **({"start": job.start} if job.start else {}),
     }
     peak, processes = machine.peak_memory(device), job.ranks.count
     return Fitted(model, run.log.texts(), stats, _timing(run.done.seconds, run.done.tokens, before, peak, processes))

@@ -37,19 +37,24 @@ class Job:
     engine: Engine = "ddp"
     chosen: dict[str, Any] = field(default_factory=dict)
     """What the settings left to the machine, as this run has it."""
+    start: dict[str, str] = field(default_factory=dict)
+    """The sha256 of each file that it starts from, by name, where it does not start from random weights."""
 
     @classmethod
     def of(
         cls, settings: TrainSettings, tokens: Artifact, name: str, state: Path | None = None, milestone_every: int | None = None
     ) -> Self:
         """The job of training on a token artifact; its checkpoints are those of the run `name` unless `state` names a folder."""
-        about = tokens.json("stats.json")
+        about, given = tokens.json("stats.json"), settings.training.start
+        start = import_module(IMPORTING).hashes(Path(given)) if given is not None else {}
         identity = {
             "settings and tokens": artifacts.digest("train", settings.resolved(), {"tokens": tokens.digest}),
             "code": provenance.code_version("stages.train", *settings.modules),
+            **({"files of training.start": start} if start else {}),
         }
         folder = StateFolder(state or Path("state") / "train" / name, identity, milestone_every)
-        return cls(settings, Source(tokens.path, about["vocab_size"], about["end_of_text"]), folder, about["tokenizer"])
+        source = Source(tokens.path, about["vocab_size"], about["end_of_text"])
+        return cls(settings, source, folder, about["tokenizer"], start=start)
 
     def settle(self, choose: Callable[["Job"], dict[str, Any]]) -> None:
         """Take for what the settings leave open what the run chose when it began; one that begins now chooses, for good."""

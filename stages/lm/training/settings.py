@@ -11,6 +11,7 @@ from stages.lm.settings import Settings
 from stages.lm.training.schedule import constant_schedule, cosine_schedule, linear_schedule, wsd_schedule
 
 IMPORTING = "stages.lm.hub.importing"
+"""What reads the folder that a training starts from; loaded by name, so that all other trainings keep their code version."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -52,8 +53,8 @@ class TrainingSettings(Settings):
     seed: NonNegativeInt = 0
     """Seed of the initial weights and of the order of the data."""
     start: str | None = None
-    """A folder of Hugging Face transformers, exported here or a Llama, with whose weights a transformer starts instead of random
-    ones. `model` describes the same model; the folder's tokenizer must be the one of the tokens."""
+    """A folder of Hugging Face transformers with whose weights a decoder (`family: transformer`) starts instead of random ones: a
+    decoder exported here, or a Llama. `model` describes the same model; the folder's tokenizer must be the one of the tokens."""
     validate_every: PositiveInt = 100
     """Steps between measurements of the validation loss; the last step has one in any case."""
     validation_windows: PositiveInt = 64
@@ -133,11 +134,18 @@ class TrainSettings(Settings):
     model: ModelSettings
     training: TrainingSettings = TrainingSettings()
 
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.training.start is not None and self.model.family != "transformer":
+            raise ValueError(
+                f"training.start: only the family transformer can start from a folder, not {self.model.family}; leave it out"
+            )
+        return self
+
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules that a training loads by name: its model's, and what reads the folder that it starts from."""
-        reads = self.model.trained_by == "gradient" and self.training.start is not None
-        return (registry.module_of(self.model.family), *((IMPORTING,) if reads else ()))
+        return (registry.module_of(self.model.family), *((IMPORTING,) if self.training.start is not None else ()))
 
     def resolved(self) -> dict[str, Any]:
         return {"model": self.model.resolved(), "training": relevant_training(self.model, self.training)}

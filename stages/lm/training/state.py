@@ -50,7 +50,7 @@ class Progress:
 class StateFolder:
     """The checkpoints of one run. `identity` says what determines the run: checkpoints of another one are not used."""
 
-    def __init__(self, folder: Path, identity: dict[str, str], milestone_every: int | None = None) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], milestone_every: int | None = None) -> None:
         """Checkpoints after every `milestone_every` steps are milestones, which stay."""
         self.folder, self.identity, self.milestone_every = folder, identity, milestone_every
 

@@ -63,8 +63,9 @@ def test_logits_and_texts_are_ours(name: str, tmp_path: Path) -> None:
     expected = batch[:, :12]
     while expected.shape[1] < CONTEXT:
         expected = torch.cat((expected, model(expected)[:, -1:].argmax(-1)), dim=1)
-    texts = other.generate(batch[:, :12], do_sample=False, eos_token_id=None, pad_token_id=0, max_length=CONTEXT)
-    assert torch.equal(texts, expected)
+    greedy = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0, "max_length": CONTEXT}
+    for use_cache in (True, False):
+        assert torch.equal(other.generate(batch[:, :12], use_cache=use_cache, **greedy), expected)
 
     model = model.double()
     other = in_double(other, model.layers[0].attn.rope) if name in LLAMAS else other.double()

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from stages.lm import artifacts
-from stages.lm.errors import UserError
+from stages.lm.errors import Paused, UserError
+from stages.lm.hub.folder import layout_for, write_model
 from stages.lm.hub.importing import read_folder, start_from
 from stages.lm.hub.layouts import filled
 from stages.lm.models import registry
 from stages.lm.models.transformer import TransformerLM
+from stages.lm.training.fitting import fit
 from stages.lm.training.job import Job
+from stages.lm.training.loop import Conduct
 from stages.lm.training.settings import TrainSettings
 from tests.lm.hub.folders import VOCAB, export, ids, load, model_of
 from tests.lm.models.variants import VARIANTS, settings
@@ -99,6 +102,29 @@ def test_folders_that_are_no_model_of_ours_are_refused(change: dict[str, object]
         read_folder(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("layout", ["auto", "custom"])
+def test_null_in_a_config_is_as_good_as_nothing(layout: str, tmp_path: Path) -> None:
+    described = settings()
+    file = export(tmp_path, model_of(described), described, layout) / "config.json"
+    config = json.loads(file.read_text())
+    silent = ("num_key_value_heads", "head_dim", "attention_bias", "mlp_bias", "rope_theta", "norm_eps", "rms_norm_eps", "window")
+    file.write_text(json.dumps({key: value for key, value in config.items() if key not in silent}))
+    expected = read_folder(file.parent).settings
+    file.write_text(json.dumps(config | dict.fromkeys(silent)))
+    assert read_folder(file.parent).settings == expected
+
+
+def test_weights_that_are_damaged_or_missing_are_refused(tmp_path: Path) -> None:
+    described = settings()
+    weights = export(tmp_path, model_of(described), described) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot be read as weights .*; copy the folder again"):
+        read_folder(weights.parent)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"exported/model\.safetensors: no such file; name the folder of a model"):
+        read_folder(weights.parent)
+
+
 def losses(line: Line, folder: Path, state: Path, **training: Any) -> list[float]:
     """Of each step of a short training on the toy line."""
     settings = {"steps": 3, "batch_size": 4, "validation_windows": 2, "log_every": 1, "learning_rate": 1e-2} | training
@@ -114,8 +140,6 @@ def losses(line: Line, folder: Path, state: Path, **training: Any) -> list[float
 
 @pytest.mark.parametrize("layout", ["auto", "custom"])
 def test_training_goes_on_from_a_folder_as_from_the_model_itself(layout: str, toy_line: Line, tmp_path: Path) -> None:
-    from stages.lm.hub.folder import layout_for, write_model
-
     description = registry.describe(toy_line.transformer)
     (tmp_path / "folder").mkdir()
     write_model(tmp_path / "folder", toy_line.transformer, description, layout_for(description.settings, layout))  # type: ignore[arg-type]
@@ -126,3 +150,26 @@ def test_training_goes_on_from_a_folder_as_from_the_model_itself(layout: str, to
         assert found == expected
     fresh = TrainSettings.model_validate({"model": TRANSFORMER, "training": {}})
     assert "stages.lm.hub.importing" not in fresh.modules
+
+
+def test_a_folder_that_changed_is_not_mixed_in(toy_line: Line, tmp_path: Path) -> None:
+    folder, state = tmp_path / "folder", tmp_path / "state"
+    described = registry.describe(toy_line.transformer)
+    folder.mkdir()
+    write_model(folder, toy_line.transformer, described, layout_for(described.settings, "auto"))
+    training = {"steps": 2, "batch_size": 4, "validation_windows": 2, "start": str(folder)}
+    settings = TrainSettings.model_validate({"model": TRANSFORMER, "training": training})
+    tokens = artifacts.read(toy_line.tokens, "tokenize")
+    stopped = Job.of(settings, tokens, "run", state)
+    stopped.conduct = Conduct(pause_at=1)
+    with pytest.raises(Paused):
+        fit(stopped)
+    (folder / "generation_config.json").write_text("{}")  # the model is not read from it
+    Job.of(settings, tokens, "run", state).run().resume()
+    config = folder / "config.json"
+    config.write_text(config.read_text() + " ")
+    changed = Job.of(settings, tokens, "run", state)
+    with pytest.raises(UserError, match=r"checkpoints of another run \(other files of training\.start\)"):
+        fit(changed)
+    found = fit(Job.of(settings, tokens, "run", tmp_path / "new")).stats["start"]
+    assert found == {name: artifacts.sha256(folder / name) for name in ("config.json", "model.safetensors")}

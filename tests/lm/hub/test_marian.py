@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from stages.lm.bpe.documents import Documents
+from stages.lm.errors import UserError
 from stages.lm.hub.folder import layout_for, write_generation, write_model
 from stages.lm.hub.settings import ExportSettings
 from stages.lm.hub.tokenizer import write_tokenizer
@@ -44,13 +46,19 @@ def test_logits_and_translations_are_ours(tmp_path: Path) -> None:
     lengths = torch.tensor([7, 4, 5])
     seen = (torch.arange(7) < lengths[:, None]).long()
     found = translate(model, source, lengths, 0, SearchSettings(beam_size=1, extra_tokens=4))
-    texts = other.generate(source, attention_mask=seen, max_length=8)
-    for row, translation in zip(texts.tolist(), found, strict=True):
-        assert row[1 : len(translation.tokens[:7]) + 1] == translation.tokens[:7]
+    for use_cache in (True, False):
+        texts = other.generate(source, attention_mask=seen, max_length=8, use_cache=use_cache)
+        for row, translation in zip(texts.tolist(), found, strict=True):
+            assert row[1 : len(translation.tokens[:7]) + 1] == translation.tokens[:7]
     for number, atol in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
         model, other = model.to(number), other.to(number)
         logits = other(input_ids=source, attention_mask=seen, decoder_input_ids=target).logits
         torch.testing.assert_close(logits, model(source, lengths, target), rtol=0, atol=atol)
+
+
+def test_only_decoders_have_code_of_their_own() -> None:
+    with pytest.raises(UserError, match="only decoders have the layout custom, not the family transformer-seq2seq; say `layout"):
+        layout_for(SETTINGS, "custom")
 
 
 def test_sentences_end_as_in_training(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from stages.lm.bpe.documents import Documents
 from stages.lm.errors import UserError
-from stages.lm.hub.tokenizer import write_tokenizer
+from stages.lm.hub.tokenizer import check_kind, write_tokenizer
 from stages.lm.settings import parse
 from stages.lm.tokenizers.files import write_tokenizer as write_ours
 from stages.lm.tokenizers.settings import TokenizerSettings
@@ -57,7 +57,6 @@ def test_ids_and_texts_are_ours(kind: str, tmp_path: Path) -> None:
     assert theirs.decode(ours.encode(TEXTS[-1]), skip_special_tokens=True) == "a b " + TEXTS[-1].rpartition(" b ")[2]
 
 
-def test_code_points_are_refused(tmp_path: Path) -> None:
-    saved(tmp_path, {"kind": "character", "alphabet": "unicode"})
-    with pytest.raises(UserError, match="a tokenizer of code points, which transformers does not know"):
-        write_tokenizer(tmp_path / "theirs", tmp_path / "ours", 64, "language model")
+def test_code_points_are_refused() -> None:
+    with pytest.raises(UserError, match="transformers has no tokenizer of code points"):
+        check_kind(parse(TokenizerSettings, {"kind": "character", "alphabet": "unicode"}, "tokenizer"))
