@@ -53,7 +53,8 @@ def main() -> None:
 
     with artifacts.writing(args.out, "sweep", settings.resolved(), given) as draft:
         draft.seed, draft.volatile = search.seed, {"timing.json"}
-        rows, best = table.rows(search, trials), table.best(search, trials)
+        rows = table.rows(search, trials)
+        best = table.best(rows)
         decided = importance(search.parameters, search.metric, trials)
         text = table.as_text(rows, search.metric)
         draft.write_json("stats.json", {"metric": search.metric.resolved(), "best": best, "trials": rows, "importance": decided})

@@ -20,13 +20,12 @@ from stages.lm import artifacts, children, locks, provenance, script
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.artifacts import Artifact
 from stages.lm.errors import Stopped, UserError
-from stages.lm.models import registry
 from stages.lm.settings import parse
 from stages.lm.sweeps.outcomes import Outcome, summary
 from stages.lm.training.settings import TrainSettings
 
 METRICS, TIMING = "metrics.jsonl", "timing.jsonl"
-STOPPED = (75, 130, *(128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)))
+STOPPED = (Stopped.code, *(128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)))
 """Exit codes of a training that goes on another time."""
 
 
@@ -44,15 +43,16 @@ def main() -> None:
     args = script.arguments("trial", __doc__, inputs=("tokens",), extend=add_options)
     settings = parse(TrialSettings, args.settings, args.config)
     tokens = artifacts.read(args.inputs["tokens"], "tokenize")
-    family, folder = registry.module_of(settings.model.family), args.options.train
+    modules, folder = ("stages.train", *settings.modules), args.options.train
     state = Path("state") / "train" / folder.resolve().name
-    with artifacts.writing(args.out, "trial", settings.resolved(), {"tokens": tokens}, {"stages.train", family}) as draft:
+    with artifacts.writing(args.out, "trial", settings.resolved(), {"tokens": tokens}, modules) as draft:
         draft.volatile = {"timing.json", TIMING}
         with locks.alone(state):  # two sweeps may want the same training up to different steps
-            code = provenance.code_version("stages.train", family)
-            trained = finished(folder, code)
-            failure = None if trained else train(settings, args.options, args.inputs["tokens"])
-            trained = trained or finished(folder, code)
+            code = provenance.code_version(*modules)
+            trained, failure = finished(folder, code), None
+            if trained is None:
+                failure = train(settings, args.options, args.inputs["tokens"])
+                trained = finished(folder, code)
             logs = trained.path if trained else state
             metrics, timing = (read_lines(logs / name, settings.until) for name in (METRICS, TIMING))
         outcome = outcome_of(settings, tokens, metrics, failure)
@@ -91,10 +91,10 @@ def train(settings: TrialSettings, options: argparse.Namespace, tokens: Path) ->
 
 
 def read_lines(file: Path, until: int | None) -> list[dict[str, Any]]:
-    """The lines of a log up to step `until`; none where there is no log."""
+    """The lines of a log up to step `until`; none without a log. A line without an end is of a killed training."""
     if not file.exists():
         return []
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
     return [line for line in lines if until is None or line["step"] <= until]
 
 

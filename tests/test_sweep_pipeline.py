@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,11 @@ def last_round(project: Project, name: str) -> dict[str, Any]:
     """The table of the sweep's last artifact."""
     folders = project.folder.glob(f"results/sweep/{name}-*")
     (last,) = [folder for folder in folders if json.loads((folder / "next.json").read_text()) == []]
-    return dict(json.loads((last / "stats.json").read_text()))
+    return table_of(last)
+
+
+def table_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "stats.json").read_text()))
 
 
 def test_sweeps_run_in_rounds_survive_kills_and_end(tmp_path: Path) -> None:
@@ -53,5 +58,16 @@ def test_sweeps_run_in_rounds_survive_kills_and_end(tmp_path: Path) -> None:
     (page,) = project.folder.glob("results/report/*/report.html")
     assert "experiments:\n  gpt-best:" in page.read_text()
 
+    done = project.snakemake(config=CONFIG)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+    # a trial that is to be tried again: the sweep goes on from there, to the same table
+    first = min(
+        project.folder.glob("results/sweep/halving-*"), key=lambda folder: sum(row["steps"] for row in table_of(folder)["trials"])
+    )
+    again = json.loads((first / "manifest.json").read_text())["inputs"]
+    shutil.rmtree(project.folder / "results" / next(iter(again.values()))["id"])
+    project.snakemake(config=CONFIG)
+    assert last_round(project, "halving") == halving
     done = project.snakemake(config=CONFIG)
     assert "Nothing to be done" in done.stdout + done.stderr

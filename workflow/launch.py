@@ -17,11 +17,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 from stages.lm import children
+from stages.lm.errors import Stopped
 
 OWN_JOB = "STAGECRAFT_OWN_JOB"
 """Set in the environment of a job that runs one stage and nothing else; only such a job may be put back into the queue."""
 
-STOPPED = 75
 FIRST_PORT, PORTS = 20000, 10000  # below those that systems give to outgoing connections
 LAST_TASK_SECONDS = 120  # how long the other nodes may take to save and end once one has ended
 
@@ -66,7 +66,7 @@ def with_settings_file(command: Sequence[str], file: str) -> list[str]:
 def requeue(job: str) -> None:
     """Put the Slurm job that this process runs in back into the queue; where that is not allowed, Snakemake submits another."""
     if subprocess.run(["scontrol", "requeue", job], check=False).returncode:
-        sys.stderr.write(f"job {job} cannot be put back into the queue; it ends with exit code {STOPPED} for a retry\n")
+        sys.stderr.write(f"job {job} cannot be put back into the queue; it ends with exit code {Stopped.code} for a retry\n")
 
 
 def main() -> int:
@@ -94,7 +94,7 @@ def main() -> int:
 
 def ended(code: int, job: str | None) -> int:
     """The exit code to end with; a training that has saved a checkpoint in a `job` of its own is queued again."""
-    if code == STOPPED and job is not None:
+    if code == Stopped.code and job is not None:
         requeue(job)
     return code
 

@@ -1,11 +1,14 @@
 """The nodes of the plan: artifacts and the jobs that make them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from stages.lm import artifacts
+from stages.lm.hub.folder import folder_files
+from stages.lm.training.settings import TrainSettings
 from workflow.jobs import JobSettings
 
 STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "export", "study", "trial", "sweep",
@@ -47,6 +50,23 @@ class Node:
     def id(self) -> str:
         return f"{self.stage}/{self.folder}"
 
+    @classmethod
+    def training(
+        cls,
+        name: str,
+        settings: TrainSettings,
+        tokens: "Node",
+        options: Sequence[str],
+        job: JobSettings,
+        estimate: "Node | None" = None,
+    ) -> "Node":
+        """A training, an experiment's or a trial's. Raises UserError where the folder that it starts from has no model."""
+        start = settings.training.start
+        files = tuple(map(str, folder_files(Path(start)))) if start else ()
+        threads = settings.training.threads * job.processes_per_node
+        return cls("train", name, settings.resolved(), {"tokens": tokens}, files, tuple(options), settings.modules, threads, job,
+                   estimate)  # fmt: skip
+
 
 @dataclass
 class Plan:
@@ -60,7 +80,7 @@ class Plan:
     is_whole: bool = True
     """Whether all rounds of all sweeps are known; before that there is no report."""
     tried: dict[str, Node] = field(default_factory=dict)
-    """The trainings of sweeps by digest, under the names that they have on disk."""
+    """The trainings of grids and random draws by digest, under the names that they have on disk."""
 
     def needed(self, node: Node) -> list[Node]:
         """What a node waits for: its inputs, and of a trial the training if that is an experiment's too."""

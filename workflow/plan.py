@@ -7,11 +7,9 @@ experiments share is one node. Snakemake's rules ask the plan; the plan knows no
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages.lm.corpus.sources import source_files
-from stages.lm.hub.folder import folder_files
 from stages.lm.models import registry
 from stages.lm.studies.settings import AccountingStudy
 from stages.lm.tokenization import TokenizeSettings
@@ -50,12 +48,18 @@ def build(config: Config, cores: int = 1, follow: Follow = unknown) -> Plan:
         corpus = corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus]
         return add_experiment(plan, name, experiment, corpus, tokenizers[experiment.tokenizer], config.execution)
 
+    def search(is_settled: bool) -> None:
+        for name, sweep in config.sweeps.items():
+            if config.searches[name].is_settled == is_settled:
+                options = training_options(config.execution, experiments[sweep.experiment]["bpe"])
+                add_sweep(plan, name, config, experiments[sweep.experiment], options, follow)
+
+    # What is known from the config alone comes first: no round that is found later gives it another path.
     varied = {sweep.experiment for sweep in config.sweeps.values()}
     experiments = {name: add(name, experiment) for name, experiment in config.experiments.items() if name in varied}
-    for name, sweep in config.sweeps.items():
-        options = training_options(config.execution, experiments[sweep.experiment]["bpe"])
-        add_sweep(plan, name, config, experiments[sweep.experiment], options, follow)
+    search(is_settled=True)
     experiments |= {name: add(name, experiment) for name, experiment in config.experiments.items() if name not in varied}
+    search(is_settled=False)
     plan.experiments = experiments = {name: experiments[name] for name in config.experiments}
     studies = {
         name: add_study(plan, name, study, config, Made(corpora, tokenizers, experiments), cores)
@@ -72,23 +76,13 @@ def add_experiment(
     """Plan the artifacts of one experiment; returns them by stage, those that it shares with others included."""
     modules = (registry.module_of(experiment.model.family),)
     training = TrainSettings(model=experiment.model, training=experiment.training)
-    trained, start = training.resolved(), experiment.training.start
-    read_from = tuple(folder_files(Path(start))) if start and experiment.model.trained_by == "gradient" else ()
     threads = experiment.training.threads
-    options = {"estimate": ("--fits", execution.fits) if execution.fits else (), "train": training_options(execution, tokenizer)}
 
     def add(stage: str, settings: Mapping[str, Any], estimate: Node | None, **inputs: Node) -> Node:
-        given = options.get(stage, ())
-        if stage == "train" and estimate:
-            given += ("--estimate", f"results/{estimate.id}")
-        job = execution.job(stage)
-        if stage in ("estimate", "train"):
-            job = experiment.job.over(job)
-        processes = job.processes_per_node if stage == "train" else 1
-        files, loaded = read_from if stage == "train" else (), {"train": training.modules, "export": ()}.get(stage, modules)
-        node = Node(stage, name, settings, inputs, files, given, loaded, threads * processes, job, estimate)
-        tried = plan.tried.get(node.digest)
-        return plan.add(replace(node, name=tried.name) if tried else node)
+        given = ("--fits", execution.fits) if stage == "estimate" and execution.fits else ()
+        job = experiment.job.over(execution.job(stage)) if stage == "estimate" else execution.job(stage)
+        loaded = () if stage == "export" else modules
+        return plan.add(Node(stage, name, settings, inputs, (), given, loaded, threads, job, estimate))
 
     tokens = plan.add(
         Node(
@@ -101,8 +95,11 @@ def add_experiment(
         )
     )
     promised = {"machine": execution.machine.resolved(), "spread": execution.spread(experiment).resolved()}
-    estimate = add("estimate", {**trained, **promised}, None, tokens=tokens)
-    train = add("train", trained, estimate, tokens=tokens)
+    estimate = add("estimate", {**training.resolved(), **promised}, None, tokens=tokens)
+    options = (*training_options(execution, tokenizer), "--estimate", f"results/{estimate.id}")
+    train = Node.training(name, training, tokens, options, experiment.job.over(execution.job("train")), estimate)
+    tried = plan.tried.get(train.digest)
+    train = plan.add(replace(train, name=tried.name) if tried else train)
     evaluation, decoding = experiment.evaluation.resolved(), experiment.decoding.resolved()
     read: dict[str, Node] = {}
     written: dict[str, Node] = {}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from stages.lm import artifacts
-from stages.lm.models import registry
 from stages.lm.settings import parse
 from stages.lm.sweeps.search import Request, SearchSettings, first
 from stages.lm.sweeps.trials import train_settings
@@ -31,8 +30,8 @@ def unknown(_: Node) -> None:
 def on_disk(node: Node) -> list[Request] | None:
     """What the round says that is made in results/."""
     folder = RESULTS / node.id
-    if not (folder / artifacts.MANIFEST).exists() or not (folder / "next.json").exists():
-        return None
+    if not all((RESULTS / one.id / artifacts.MANIFEST).exists() for one in (node, *node.inputs.values())):
+        return None  # or will be made anew, as one of its trials is
     return [parse(Request, entry, str(folder)) for entry in json.loads((folder / "next.json").read_text(encoding="utf-8"))]
 
 
@@ -49,7 +48,7 @@ def add_sweep(plan: Plan, name: str, config: Config, varied: Mapping[str, Node],
                 tried.append(new | {"outcomes": []})
             if request.refused is None:
                 settings = train_settings(search.base, tried[request.number]["parameters"])
-                trial = plan.add(_trial(plan, config, settings, request.until, varied, options))
+                trial = plan.add(_trial(plan, config, settings, request.until, varied, options, search.is_settled))
                 tried[request.number]["outcomes"].append(trial.id)
                 inputs[trial.id] = trial
         rounds.append(plan.add(_round(name, config, search, tried, inputs)))
@@ -66,15 +65,24 @@ def _round(
 
 
 def _trial(
-    plan: Plan, config: Config, settings: TrainSettings, until: int | None, varied: Mapping[str, Node], options: Sequence[str]
+    plan: Plan,
+    config: Config,
+    settings: TrainSettings,
+    until: int | None,
+    varied: Mapping[str, Node],
+    options: Sequence[str],
+    is_settled: bool,
 ) -> Node:
-    """A trial up to a rung or its end. Under the name of the experiment, whichever sweep it is of; as large as the experiment."""
+    """A trial up to a rung or its end. Under the name of the experiment, whichever sweep it is of; as large as the experiment.
+
+    Only trials that the config alone tells give their path to an experiment that is equal to them.
+    """
     base, execution = varied["train"], config.execution
-    own, family = settings.resolved(), registry.module_of(settings.model.family)
     job = base.job if "trial" not in execution.jobs else execution.jobs["trial"].over(base.job)
-    threads = settings.training.threads * job.processes_per_node
-    train = Node("train", base.name, own, {"tokens": varied["tokenize"]}, (), tuple(options), (family,), threads, job)
-    train = plan.nodes.get(train.digest) or plan.tried.setdefault(train.digest, train)
-    where = ("--train", f"results/{train.id}")
-    modules = ("stages.train", family)
-    return Node("trial", train.name, own | {"until": until}, train.inputs, (), where, modules, threads, job, base.estimate, train)
+    own = Node.training(base.name, settings, varied["tokenize"], options, job)
+    train = plan.nodes.get(own.digest) or plan.tried.get(own.digest) or own
+    if is_settled:
+        plan.tried[own.digest] = train
+    trial, where = {**own.settings, "until": until}, ("--train", f"results/{train.id}")
+    modules = ("stages.train", *own.modules)
+    return Node("trial", train.name, trial, own.inputs, own.files, where, modules, own.threads, job, base.estimate, train)

@@ -10,4 +10,6 @@ class Paused(Exception):
 
 
 class Stopped(Exception):
-    """The stage was told to stop and has saved its state; the same command goes on. Exit code 75."""
+    """The stage was told to stop and has saved its state; the same command goes on. Exit code `code`."""
+
+    code = 75

@@ -108,7 +108,7 @@ def run(main: Callable[[], None]) -> None:
         log.info("%s", paused)
     except Stopped as stopped:
         log.info("%s", stopped)
-        sys.exit(75)
+        sys.exit(Stopped.code)
     except KeyboardInterrupt:
         log.info("interrupted")
         sys.exit(130)

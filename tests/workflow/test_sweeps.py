@@ -94,6 +94,42 @@ def test_rounds_follow_what_the_rounds_before_ask_for(tmp_path: Path) -> None:
     assert plan.stage("report")[0].settings["sweeps"] == {"s0": last.id}
 
 
+def test_what_rounds_find_moves_no_artifact(tmp_path: Path) -> None:
+    """An experiment that is equal to a proposal, as one pasted from a sweep, keeps the name that it has before this is known."""
+    bayes = {
+        "method": "bayes", "run_cap": 4, "metric": {"name": "validation_loss"},
+        "parameters": {"training.learning_rate": {"distribution": "uniform", "min": 1.0e-4, "max": 1.0e-2}},
+    }  # fmt: skip
+    config = swept(tmp_path, bayes, best={"extends": "gpt", "training": {"learning_rate": 0.005}})
+
+    def follow(node: Node) -> Sequence[Request]:
+        tried = len(node.settings["trials"])
+        return [Request(number=tried, parameters={"training.learning_rate": 0.005}, unit={})] if tried < 5 else []
+
+    before, after = build(config), build(config, follow=follow)
+    assert len(after.rounds["s0"]) == 2
+    assert {node.id for node in before.nodes.values()} < {node.id for node in after.nodes.values()}
+    proposed = after.stage("trial")[-1]
+    assert proposed.train is after.experiments["best"]["train"]
+
+
+def test_a_trial_starts_from_the_folder_of_its_experiment(tmp_path: Path) -> None:
+    """It is made from the same files, by the same code."""
+    start = tmp_path / "model"
+    start.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (start / name).touch()
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))
+    data = changed("sweeps", {"s": {"experiment": "gpt", "file": str(tmp_path / "grid.yaml")}})
+    data["experiments"]["gpt"]["training"]["start"] = str(start)
+    plan = build(read(data))
+    (train,) = plan.stage("train")
+    for trial in plan.stage("trial"):
+        assert trial.files == train.files == (str(start / "config.json"), str(start / "model.safetensors"))
+        assert set(trial.modules) == {"stages.train", *train.modules}
+        assert "stages.lm.hub.importing" in train.modules
+
+
 def test_what_is_not_on_disk_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     plan = build(swept(tmp_path, HALVING), follow=on_disk)
@@ -103,6 +139,11 @@ def test_what_is_not_on_disk_is_not_known(tmp_path: Path, monkeypatch: pytest.Mo
     (made / "next.json").write_text("[]")
     assert on_disk(round_) is None
     (made / "manifest.json").write_text("{}")
+    assert on_disk(round_) is None, "its trials are still to be made"
+    for trial in round_.inputs.values():
+        folder = tmp_path / "results" / trial.id
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
     assert on_disk(round_) == []
 
 

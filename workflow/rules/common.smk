@@ -66,14 +66,16 @@ def set_damaged_aside(folder):
 
 
 checked_config, plan = understood()
+# The nodes of all plans of this run by digest: a round that is made anew may leave out what Snakemake was already asked for.
+asked_for = dict(plan.nodes)
 if workflow.is_main_process:
     for planned_node in plan.nodes.values():
         set_damaged_aside(Path("results") / planned_node.id)
 
 
 def node(wildcards):
-    """The node of the plan that a job makes: folders end in its digest."""
-    return plan.nodes[wildcards.folder.rpartition("-")[2]]
+    """The node that a job makes: folders end in its digest."""
+    return asked_for[wildcards.folder.rpartition("-")[2]]
 
 
 def manifest(node):
@@ -96,9 +98,8 @@ def rounds(name):
         made = 0
         while made < len(plan.rounds[name]):
             checkpoints.next_round.get(folder=plan.rounds[name][made].folder)
-            made += 1
-            if made == len(plan.rounds[name]):
-                plan = planned_so_far(checked_config)
+            plan, made = planned_so_far(checked_config), made + 1
+            asked_for.update(plan.nodes)
         return [manifest(node) for node in plan.rounds[name]]
 
     return known

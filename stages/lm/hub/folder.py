@@ -27,13 +27,13 @@ LAYOUTS: dict[str, tuple[Layout[Any], ...]] = {"auto": (LLAMA, BertLayout(), Mar
 """What is tried, in this order, by `ExportSettings.layout`."""
 
 
-def folder_files(folder: Path) -> list[str]:
+def folder_files(folder: Path) -> list[Path]:
     """The files that a model is read from, its config first. Raises UserError for a folder without a config or weights."""
     parts = sorted(folder.glob(WEIGHT_FILES))
     for file in (folder / CONFIG, *(parts or [folder / WEIGHTS])):
         if not file.is_file():
             raise UserError(f"{file}: no such file; name the folder of a model for Hugging Face transformers")
-    return [str(file) for file in (folder / CONFIG, *parts)]
+    return [folder / CONFIG, *parts]
 
 
 def layout_for(settings: Any, wanted: str) -> Layout[Any]:

@@ -30,12 +30,12 @@ class Imported(NamedTuple):
 
 def hashes(folder: Path) -> dict[str, str]:
     """The sha256 of each file that a model is read from, by its name. Raises UserError for a folder without a model."""
-    return {file.name: sha256(file) for file in map(Path, folder_files(folder))}
+    return {file.name: sha256(file) for file in folder_files(folder)}
 
 
 def read_folder(folder: Path) -> Imported:
     """The model in a folder. Raises UserError where there is none, or none that can be read."""
-    file, *parts = map(Path, folder_files(folder))
+    file, *parts = folder_files(folder)
     config = stated(read_json(file))
     layout = next((layout for layout in READABLE if layout.model_type == config.get("model_type")), None)
     if layout is None:

@@ -1,7 +1,6 @@
 """Sweeps as the page shows them: what the browser draws from, and what stands beside it in words and tables."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from stages.lm.artifacts import Artifact
 from stages.lm.reporting.cells import MISSING, Cell, count, duration, operations, percent
 from stages.lm.reporting.experiments import href
+from stages.lm.sweeps.table import by_rank, shown
 
 DECADE = 10.0
 """From this ratio of their ends on, positive numbers are drawn by their logarithm."""
@@ -45,20 +45,16 @@ def _view(name: str, artifact: Artifact, page: Path) -> SweepView:
     def cell(text: str) -> Cell:
         return Cell(text, artifact.id, href(artifact, page))
 
-    def value(row: Mapping[str, Any]) -> float:
-        sign = -1 if stats["metric"]["goal"] == "maximize" else 1
-        return math.inf if row["metric"] is None or row["state"] in ("failed", "diverged") else sign * float(row["metric"])
-
     trials = [
         {
             "trial": cell(str(row["trial"])),
-            **{key: Cell(_shown(row["parameters"][key])) for key in names},
+            **{key: Cell(shown(row["parameters"][key])) for key in names},
             metric: cell(MISSING if row["metric"] is None else f"{row['metric']:.4f}"),
             "state": Cell(row["state"] + (f": {row['message']}" if row["message"] else "")),
             "steps": cell(count(row["steps"])),
             "operations": cell(operations(row["flops"])),
         }
-        for row in sorted(stats["trials"], key=value)
+        for row in by_rank(stats["trials"])
     ]
     return SweepView(
         name,
@@ -75,27 +71,30 @@ def _view(name: str, artifact: Artifact, page: Path) -> SweepView:
 
 def _data(stats: Mapping[str, Any], curves: list[dict[str, Any]], names: list[str]) -> str:
     metric = stats["metric"]["name"]
-    axes = [_axis(key, [row["parameters"][key] for row in stats["trials"]]) for key in names]
+    drawn = [_axis(key, [row["parameters"][key] for row in stats["trials"]]) for key in names]
     trials = [
         {
             "number": row["trial"],
             "state": row["state"],
             "metric": row["metric"],
-            "values": [row["parameters"][key] for key in names],
+            "rank": row["rank"],
+            "values": [values[number] for _, values in drawn],
             "curve": curve.get(metric, []),
         }
-        for row, curve in zip(stats["trials"], curves, strict=True)
+        for number, (row, curve) in enumerate(zip(stats["trials"], curves, strict=True))
     ]
-    whole = {"metric": metric, "goal": stats["metric"]["goal"], "best": stats["best"], "axes": axes, "trials": trials}
+    whole = {"metric": metric, "axes": [axis for axis, _ in drawn], "trials": trials}
     return json.dumps(whole, allow_nan=False).replace("<", "\\u003c")
 
 
-def _axis(name: str, values: list[Any]) -> dict[str, Any]:
-    """How a parameter is drawn: by number, by its logarithm, or one place for each of its values."""
+def _axis(name: str, values: list[Any]) -> tuple[dict[str, Any], list[int | float]]:
+    """How a parameter is drawn, and by which number of each trial: by its value, by the logarithm of that, or by one of so many
+    places with labels."""
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
-        return {"name": name, "scale": "places", "places": list(dict.fromkeys(json.dumps(value) for value in values))}
+        labels = list(dict.fromkeys(map(shown, values)))
+        return {"name": name, "scale": "places", "labels": labels}, [labels.index(shown(value)) for value in values]
     is_wide = min(values) > 0 and max(values) / min(values) >= DECADE
-    return {"name": name, "scale": "logarithm" if is_wide else "number"}
+    return {"name": name, "scale": "logarithm" if is_wide else "number"}, values
 
 
 def _cost(stats: Mapping[str, Any], seconds: list[float], cell: Any) -> list[dict[str, Cell]]:
@@ -127,7 +126,3 @@ def _importance(found: Mapping[str, Mapping[str, float | None]], cell: Any) -> l
         }
         for name, entry in ordered
     ]
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -11,12 +11,12 @@ from pydantic import NonNegativeInt, PositiveInt
 from stages.lm.errors import UserError
 from stages.lm.settings import Settings
 from stages.lm.sweeps.bayes import Engine, Seen, propose
-from stages.lm.sweeps.draws import Point, grid, independent, quasi_random
+from stages.lm.sweeps.draws import Point, free, grid, independent, quasi_random
 from stages.lm.sweeps.halving import promoted, rungs
 from stages.lm.sweeps.outcomes import Outcome
 from stages.lm.sweeps.settings import Hyperband, Metric, Parameter, SweepFile
-from stages.lm.sweeps.trials import Refused, train_settings
 from stages.lm.sweeps.trials import check as check_parameters
+from stages.lm.sweeps.trials import train_settings
 
 
 class Ours(Settings):
@@ -110,8 +110,7 @@ def first(search: SearchSettings) -> list[Request]:
     elif search.method == "random":
         points = (quasi_random if search.quasi_random else independent)(space, search.seed)
     else:
-        dimensions = sum(parameter.distribution != "constant" for parameter in space.values())
-        points, count = quasi_random(space, search.seed), min(count or 1, max(search.parallel, 2 * dimensions))
+        points, count = quasi_random(space, search.seed), min(count or 1, max(search.parallel, 2 * len(free(space))))
     return [_new(search, number, point) for number, point in enumerate(islice(points, count))]
 
 
@@ -133,7 +132,7 @@ def following(search: SearchSettings, trials: Sequence[Trial]) -> list[Request]:
 def _new(search: SearchSettings, number: int, point: Point) -> Request:
     try:
         until = _next_rung(search, point, 0)
-    except Refused as error:
+    except UserError as error:  # `check` has found what is never allowed
         return Request(number=number, parameters=point.parameters, unit=point.unit, refused=str(error))
     return Request(number=number, until=until, parameters=point.parameters, unit=point.unit)
 

@@ -142,7 +142,7 @@ class Metric(Settings):
     """A number that training logs, in nats per token."""
     goal: Literal["minimize", "maximize"] = "minimize"
     target: Number | None = None
-    """Nothing more is tried once a trial is as good as this."""
+    """bayes: nothing more is proposed once a trial is as good as this."""
     impute: Literal["worst", "best", "latest"] = "worst"
     """bayes: what a trial without a result counts as: the worst or the best of the others, or its own last value."""
     impute_while_running: Literal["worst", "best", "latest", "false"] = "false"

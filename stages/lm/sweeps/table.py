@@ -10,11 +10,22 @@ import yaml
 
 from stages.lm.sweeps.search import SearchSettings, Trial
 from stages.lm.sweeps.settings import Metric
+from stages.lm.sweeps.trials import put
 
 
 def rows(search: SearchSettings, trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """A line for each trial: its state, its metric, its cost, its parameters, and where these lie in the unit cube."""
-    return [_row(search, number, trial) for number, trial in enumerate(trials)]
+    """A line for each trial: its rank, state, metric, cost, its parameters, and where these lie in the unit cube."""
+    ranks = {number: rank for rank, number in enumerate(ranked(search.metric, trials))}
+    return [{"rank": ranks.get(number)} | _row(search, number, trial) for number, trial in enumerate(trials)]
+
+
+def ranked(metric: Metric, trials: Sequence[Trial]) -> list[int]:
+    """The numbers of the trials that have a result, the best first: those that have come furthest come before all others."""
+    known = {number: trial.cost(metric) for number, trial in enumerate(trials)}
+    keys = {
+        number: (-(trials[number].outcomes[-1].until or math.inf), cost) for number, cost in known.items() if math.isfinite(cost)
+    }
+    return sorted(keys, key=lambda number: keys[number])
 
 
 def _row(search: SearchSettings, number: int, trial: Trial) -> dict[str, Any]:
@@ -32,24 +43,21 @@ def _row(search: SearchSettings, number: int, trial: Trial) -> dict[str, Any]:
     }
 
 
-def best(search: SearchSettings, trials: Sequence[Trial]) -> int | None:
-    """The number of the best trial: among those that have come furthest, which finished ones have; None if none has a result."""
-    known = {number: trial.cost(search.metric) for number, trial in enumerate(trials)}
-    ranks = {
-        number: (-(trials[number].outcomes[-1].until or math.inf), cost) for number, cost in known.items() if math.isfinite(cost)
-    }
-    return min(ranks, key=lambda number: ranks[number], default=None)
+def best(table: Sequence[Mapping[str, Any]]) -> int | None:
+    """The number of the best trial; None if none has a result."""
+    return next((int(row["trial"]) for row in table if row["rank"] == 0), None)
+
+
+def by_rank(table: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The best first; those without a result last."""
+    return sorted(table, key=lambda row: math.inf if row["rank"] is None else row["rank"])
 
 
 def snippet(experiment: str, parameters: Mapping[str, Any]) -> str:
     """An experiment with these parameters, to be pasted into a config."""
     entry: dict[str, Any] = {"extends": experiment}
     for path, value in parameters.items():
-        *above, last = path.split(".")
-        place = entry
-        for key in above:
-            place = place.setdefault(key, {})
-        place[last] = value
+        put(entry, path, value)
     return yaml.safe_dump({"experiments": {f"{experiment}-best": entry}}, sort_keys=False, allow_unicode=True)
 
 
@@ -67,19 +75,15 @@ def as_csv(table: Sequence[Mapping[str, Any]]) -> str:
 
 def as_text(table: Sequence[Mapping[str, Any]], metric: Metric) -> str:
     """The table for a terminal, the best first."""
-
-    def cost(row: Mapping[str, Any]) -> float:
-        without = row["state"] in ("failed", "diverged") or row["metric"] is None
-        return math.inf if without else metric.cost(row["metric"])
-
     lines = [["trial", "state", metric.name, "steps", "parameters"]]
-    for row in sorted(table, key=cost):
+    for row in by_rank(table):
         value = "–" if row["metric"] is None else f"{row['metric']:.4f}"
-        shown = ", ".join(f"{name}: {_short(each)}" for name, each in row["parameters"].items())
-        lines.append([str(row["trial"]), row["state"], value, str(row["steps"]), shown])
+        values = ", ".join(f"{name}: {shown(each)}" for name, each in row["parameters"].items())
+        lines.append([str(row["trial"]), row["state"], value, str(row["steps"]), values])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def _short(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A parameter's value for people."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -4,11 +4,11 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from stages.lm.errors import UserError
 from stages.lm.settings import explain
-from stages.lm.sweeps.distributions import listed, value_at
+from stages.lm.sweeps.distributions import value_at
 from stages.lm.sweeps.draws import Space
 from stages.lm.sweeps.settings import Parameter
 from stages.lm.training.settings import TrainSettings
@@ -30,19 +30,24 @@ def train_settings(base: Mapping[str, Any], parameters: Mapping[str, Any]) -> Tr
     """
     data = copy.deepcopy(dict(base))
     for path, value in parameters.items():
-        *above, last = path.split(".")
-        place = data
-        for key in above:
-            place = place.setdefault(key, {})
-            if not isinstance(place, dict):
-                raise UserError(f"{path}: {key} holds {place!r}, which has no keys")
-        place[last] = value
+        put(data, path, value)
     try:
-        return TypeAdapter(TrainSettings).validate_python(data)
+        return TrainSettings.model_validate(data)
     except ValidationError as error:
         details = error.errors()
         kind = Refused if all(detail["type"] == "value_error" for detail in details) else UserError
         raise kind("; ".join(explain(TrainSettings, detail, "") for detail in details)) from None
+
+
+def put(data: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value at a dotted path. Raises UserError where something without keys is on the way."""
+    *above, last = path.split(".")
+    place = data
+    for key in above:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise UserError(f"{path}: {key} holds {place!r}, which has no keys")
+    place[last] = value
 
 
 def check(space: Space, base: Mapping[str, Any]) -> None:
@@ -63,7 +68,6 @@ def check(space: Space, base: Mapping[str, Any]) -> None:
 
 def _examples(parameter: Parameter) -> list[Any]:
     """All values of a list; of a range its ends and its middle, as far as it has them."""
-    values = parameter.values if parameter.values is not None else listed(parameter)
-    if values is not None:
-        return values
+    if parameter.values is not None:
+        return parameter.values
     return [value_at(parameter, unit) for unit in ((0.5,) if parameter.distribution in UNBOUNDED else (0.0, 0.5, 1.0))]

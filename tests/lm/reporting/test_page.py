@@ -12,6 +12,7 @@ from stages.lm.reporting.comparison import compare
 from stages.lm.reporting.experiments import resolve, resolve_sweeps
 from stages.lm.reporting.page import render
 from stages.lm.reporting.settings import ReportSettings
+from stages.lm.reporting.sweeps import _axis
 from tests.lm.reporting.workshop import Workshop
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "path", "use", "rect"}
@@ -162,6 +163,8 @@ def test_a_sweep_can_be_explored_without_a_network(workshop: Workshop) -> None:
     assert [sorted(script) for script in scripts] == [["type"], []], "no script is fetched"
     data = json.loads(html.split('<script type="application/json">')[1].split("</script>")[0])
     assert [axis["scale"] for axis in data["axes"]] == ["logarithm", "places"]
+    assert [trial["values"] for trial in data["trials"]] == [[1e-3, 0], [1e4, 1], [1e-2, 0]]
+    assert data["axes"][1]["labels"] == ["cosine", "<b>"]
     assert [trial["state"] for trial in data["trials"]] == ["finished", "diverged", "stopped"]
     assert data["trials"][0]["curve"] == [[10, 3.0], [20, 2.0]]
     assert "experiments:" in parsed.text
@@ -169,6 +172,12 @@ def test_a_sweep_can_be_explored_without_a_network(workshop: Workshop) -> None:
     assert "training.schedule" in parsed.text
     listed = html[html.index("All trials") :]
     assert listed.index(">0.001<") < listed.index(">0.01<") < listed.index(">1e+04<"), "the best trial stands first"
+
+
+def test_values_that_are_no_numbers_have_places() -> None:
+    axis, drawn = _axis("training.betas", [[0.9, 0.95], [0.9, 0.99], [0.9, 0.95], None])
+    assert axis == {"name": "training.betas", "scale": "places", "labels": ["[0.9, 0.95]", "[0.9, 0.99]", "None"]}
+    assert drawn == [0, 1, 0, 2]
 
 
 def test_an_id_that_was_not_given_is_named(workshop: Workshop) -> None:

@@ -64,11 +64,15 @@ class Workshop:
             "training.steps": {"distribution": "constant", "value": 20},
         }
         shared = {"unit": {}, "tokens": 640, "flops": 1e6, "message": None}
-        chosen = ((1e-3, "cosine", "finished", 2.0), (1e4, "<b>", "diverged", None), (1e-2, "cosine", "stopped", 3.0))
+        chosen = (
+            (0, 1e-3, "cosine", "finished", 2.0),
+            (None, 1e4, "<b>", "diverged", None),
+            (1, 1e-2, "cosine", "stopped", 1.9),
+        )
         trials = [
-            shared | {"trial": number, "state": state, "metric": metric, "steps": 20, "parameters": {
+            shared | {"trial": number, "rank": rank, "state": state, "metric": metric, "steps": 20, "parameters": {
                 "training.learning_rate": rate, "training.schedule": schedule, "training.steps": 20}}
-            for number, (rate, schedule, state, metric) in enumerate(chosen)
+            for number, (rank, rate, schedule, state, metric) in enumerate(chosen)
         ]  # fmt: skip
         settings = {"experiment": "gpt", "search": {"method": "grid", "parameters": parameters}}
         with self._writing("sweep", "lr", settings) as draft:

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from stages.lm.errors import UserError
+from stages.lm.sweeps import trials
 from stages.lm.sweeps.bayes import Seen, propose
-from stages.lm.sweeps.draws import at
+from stages.lm.sweeps.draws import at, grid
 from stages.lm.sweeps.halving import promoted, rungs
 from stages.lm.sweeps.outcomes import Outcome, summary
 from stages.lm.sweeps.search import Ours, Request, SearchSettings, Trial, first, following
 from stages.lm.sweeps.settings import Hyperband, Metric
+from stages.lm.sweeps.table import as_text, rows
+from stages.lm.sweeps.table import best as best_of
 from stages.lm.sweeps.trials import Refused, check, train_settings
 from tests.lm.sweeps.functions import FUNCTIONS
 from tests.lm.sweeps.spaces import BASE, search, space
@@ -175,6 +178,33 @@ def test_a_trial_of_values_that_do_not_go_together_is_refused_at_no_cost() -> No
     assert [request.refused is None for request in first(settings)] == [True, False]
     with pytest.raises(Refused, match="heads"):
         train_settings(BASE, {"model.heads": 3})
+
+
+def test_a_draw_beyond_what_is_allowed_is_refused_and_stops_nothing() -> None:
+    rates = {"training.learning_rate": {"distribution": "normal", "mu": 1.0e-3, "sigma": 1.0e-2}}
+    tried, _ = run(search("random", rates, run_cap=20), lambda *_: loss(1.0))
+    refused = [trial for trial in tried if trial.refused is not None]
+    assert 0 < len(refused) < 20
+    assert all("training.learning_rate" in str(trial.refused) and not trial.outcomes for trial in refused)
+
+
+def test_of_a_wide_range_its_ends_and_its_middle_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+    monkeypatch.setattr(trials, "train_settings", lambda _, parameters: tried.extend(parameters.values()))
+    check(space({"training.seed": {"min": 0, "max": 1_000_000}}), BASE)
+    assert len(tried) == 3
+    assert {min(tried), max(tried)} == {0, 1_000_000}
+
+
+def test_who_came_furthest_ranks_before_who_was_stopped_with_a_better_value() -> None:
+    settings = search("grid", {"training.seed": {"values": [0, 1, 2, 3]}}, early_terminate=HALVING)
+    found = ([loss(3.0, 10), loss(2.0)], [loss(1.0, 10)], [], [loss(4.0, state="diverged")])
+    table = rows(
+        settings, [Trial(point, outcomes=outcomes) for point, outcomes in zip(grid(settings.parameters), found, strict=True)]
+    )
+    assert [row["rank"] for row in table] == [0, 1, None, None]
+    assert best_of(table) == 0
+    assert [line.split()[0] for line in as_text(table, settings.metric).splitlines()[1:3]] == ["0", "1"]
 
 
 @pytest.mark.parametrize(

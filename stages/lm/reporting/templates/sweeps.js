@@ -3,10 +3,8 @@
 for (const sweep of document.querySelectorAll(".sweep")) {
   const data = JSON.parse(sweep.querySelector("script").textContent);
   const axes = [...data.axes, { name: data.metric, scale: "number", isMetric: true }];
-  const hasResult = (trial) => trial.metric !== null && !["failed", "diverged"].includes(trial.state);
-  const sign = data.goal === "maximize" ? -1 : 1;
-  const ranked = data.trials.filter(hasResult).sort((a, b) => sign * (a.metric - b.metric));
-  const rank = new Map(ranked.map((trial, index) => [trial.number, index / Math.max(1, ranked.length - 1)]));
+  const hasResult = (trial) => trial.rank !== null;
+  const last = Math.max(1, data.trials.filter(hasResult).length - 1);
   const ranges = axes.map(() => null);
   const drawn = [];
 
@@ -27,17 +25,17 @@ for (const sweep of document.querySelectorAll(".sweep")) {
     return isPlain ? String(Number(value.toPrecision(3))) : value.toExponential(1).replace("e+", "e");
   };
   const colour = (trial) =>
-    rank.has(trial.number) ? `color-mix(in oklab, var(--series-2) ${100 * rank.get(trial.number)}%, var(--series-1))` : "var(--floor)";
+    hasResult(trial) ? `color-mix(in oklab, var(--series-2) ${(100 * trial.rank) / last}%, var(--series-1))` : "var(--floor)";
 
   // The place of a trial on an axis, 0 to 1; null where it has none.
   const valueOf = (trial, number) => (axes[number].isMetric ? (hasResult(trial) ? trial.metric : null) : trial.values[number]);
   axes.forEach((axis, number) => {
-    const values = data.trials.map((trial) => valueOf(trial, number)).filter((value) => value !== null || axis.scale === "places");
+    const values = data.trials.map((trial) => valueOf(trial, number)).filter((value) => value !== null);
     const convert = axis.scale === "logarithm" ? Math.log : Number;
     const low = Math.min(...values.map(convert)), high = Math.max(...values.map(convert));
     if (axis.scale === "places") {
-      axis.place = (value) => (axis.places.indexOf(JSON.stringify(value)) + 0.5) / axis.places.length;
-      axis.ticks = axis.places.map((place) => [JSON.parse(place), axis.place(JSON.parse(place))]);
+      axis.place = (index) => (index + 0.5) / axis.labels.length;
+      axis.ticks = axis.labels.map((label, index) => [label, axis.place(index)]);
     } else {
       axis.place = (value) => (value === null ? null : high > low ? (convert(value) - low) / (high - low) : 0.5);
       const back = axis.scale === "logarithm" ? Math.exp : Number;
@@ -47,8 +45,8 @@ for (const sweep of document.querySelectorAll(".sweep")) {
   const show = (element, trial, shape) => {
     element.setAttribute("stroke", colour(trial));
     if (shape === "mark") element.setAttribute("fill", colour(trial));
-    if (shape === "line" && !rank.has(trial.number)) element.setAttribute("stroke-dasharray", "3 3");
-    const values = data.axes.map((axis, index) => `${axis.name}: ${short(trial.values[index])}`).join("\n");
+    if (shape === "line" && !hasResult(trial)) element.setAttribute("stroke-dasharray", "3 3");
+    const values = data.axes.map((axis, index) => `${axis.name}: ${axis.labels ? axis.labels[trial.values[index]] : short(trial.values[index])}`).join("\n");
     const result = trial.metric === null ? "" : `\n${data.metric}: ${short(trial.metric)}`;
     make(element, "title", {}, `trial ${trial.number}, ${trial.state}\n${values}${result}`);
     drawn.push([element, trial, shape]);
@@ -62,7 +60,7 @@ for (const sweep of document.querySelectorAll(".sweep")) {
     for (const [element, trial, shape] of drawn) {
       const chosen = isChosen(trial);
       element.setAttribute("opacity", chosen ? 0.9 : 0.07);
-      if (shape === "line") element.setAttribute("stroke-width", trial.number === data.best ? 3 : 1.4);
+      if (shape === "line") element.setAttribute("stroke-width", trial.rank === 0 ? 3 : 1.4);
     }
   };
 
