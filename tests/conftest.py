@@ -4,7 +4,6 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -21,11 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
-def _subnormal_numbers() -> Iterator[None]:
-    """Training flushes them to zero for the whole process; the next test, hypothesis above all, counts on them."""
-    yield
+def _numbers_as_torch_has_them() -> None:
+    """Training flushes subnormal numbers and multiplies in bf16, for the whole process; the next test counts on neither."""
     if "torch" in sys.modules:
-        sys.modules["torch"].set_flush_denormal(False)
+        torch = sys.modules["torch"]
+        torch.set_flush_denormal(False)
+        torch.set_float32_matmul_precision("highest")
 
 
 @pytest.fixture(scope="session")
