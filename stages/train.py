@@ -55,7 +55,7 @@ def main(ranks: Ranks = ALONE) -> None:
         job.conduct = conduct_of(job, options)
         with ranks.together():
             if ranks.is_first:
-                job.tracker = tracking.start(options.wandb, options.tensorboard, name, settings.resolved())
+                job.tracker = tracking.start(options.wandb, options.tensorboard, name, settings.resolved(), options.wandb_group)
         fitted = fit(job)
         with ranks.together():
             if draft is not None:
@@ -136,6 +136,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tensorboard", action="store_true", help=f"also write what TensorBoard shows, to {tracking.BOARDS}")
     parser.add_argument("--estimate", type=Path, metavar="DIR", help="the estimate of this training, to say how far it was off")
     parser.add_argument("--wandb", choices=tracking.MODES, default="disabled", help="also log to Weights & Biases")
+    parser.add_argument("--wandb-group", metavar="NAME", help="the runs that it shows as one, such as those of a sweep")
 
 
 def readme(stats: dict[str, Any]) -> str:

@@ -38,6 +38,8 @@ def on_disk(node: Node) -> list[Request] | None:
 def add_sweep(plan: Plan, name: str, config: Config, varied: Mapping[str, Node], options: Sequence[str], follow: Follow) -> None:
     """Plan the rounds of a sweep as far as they are known; `varied` are its experiment's nodes, `options` those of training."""
     search, tried = config.searches[name], list[dict[str, Any]]()
+    if config.execution.wandb != "disabled":
+        options = (*options, "--wandb-group", name)
     rounds = plan.rounds.setdefault(name, [])
     inputs: dict[str, Node] = {}
     requests: Sequence[Request] | None = first(search)

@@ -49,6 +49,16 @@ def test_the_trials_of_a_grid_are_known_from_the_config(tmp_path: Path) -> None:
     assert sweep.id in report.inputs
 
 
+def test_wandb_shows_the_trials_of_a_sweep_as_a_group(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))
+    data = changed("sweeps", {"s": {"experiment": "gpt", "file": str(tmp_path / "grid.yaml")}})
+    plain, shown = build(read(data)), build(read(data | {"execution": {"wandb": "offline"}}))
+    other, _ = shown.stage("trial")
+    assert other.train is not None
+    assert other.train.options[-2:] == ("--wandb-group", "s")
+    assert [node.id for node in plain.stage("trial")] == [node.id for node in shown.stage("trial")]
+
+
 def test_a_trial_that_is_an_experiment_waits_for_its_training(tmp_path: Path) -> None:
     """The experiment's learning rate is 3e-4: the second trial."""
     plan = build(swept(tmp_path, GRID))

@@ -39,19 +39,23 @@ class Trackers:
 
 
 class WandbTracker:
-    """A run at Weights & Biases whose id is that of the artifact, so that a resumed run goes on as the same."""
+    """A run at Weights & Biases whose id is that of the artifact, so that a resumed run goes on as the same.
 
-    def __init__(self, mode: Mode, run_id: str, settings: dict[str, Any]) -> None:
+    A run that this process has begun already, as `wandb agent` wants it, is taken as it is.
+    """
+
+    def __init__(self, mode: Mode, run_id: str, settings: dict[str, Any], group: str | None = None) -> None:
         """Raises UserError if wandb is not installed or cannot start a run."""
         try:
             import wandb
         except ImportError:
             raise UserError("--wandb: the package wandb is not installed; install it, or use --wandb disabled") from None
         try:
-            self.run = wandb.init(
+            self.run = wandb.run or wandb.init(
                 project="stagecraft",
                 id=run_id,
                 name=run_id,
+                group=group,
                 mode=mode,
                 resume="allow",
                 config=settings,
@@ -98,11 +102,11 @@ def flat(record: dict[str, Any], above: str = "") -> dict[str, float]:
     return found
 
 
-def start(wandb: Mode, tensorboard: bool, run_id: str, settings: dict[str, Any]) -> Tracker:
-    """The trackers that are asked for."""
+def start(wandb: Mode, tensorboard: bool, run_id: str, settings: dict[str, Any], group: str | None = None) -> Tracker:
+    """The trackers that are asked for; Weights & Biases shows the runs of a `group` as one."""
     trackers: list[Tracker] = []
     if wandb != "disabled":
-        trackers.append(WandbTracker(wandb, run_id, settings))
+        trackers.append(WandbTracker(wandb, run_id, settings, group))
     if tensorboard:
         trackers.append(TensorBoardTracker(BOARDS / run_id))
     return Trackers(trackers)

@@ -25,7 +25,11 @@ def test_numbers_of_nested_records_have_their_path_as_a_name() -> None:
 @pytest.mark.slow
 def test_offline_writes_a_run_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    tracker = tracking.start("offline", False, "gpt-0123456789ab", {"steps": 2})
+    tracker = tracking.start("offline", False, "gpt-0123456789ab", {"steps": 2}, "rates")
+    assert isinstance(tracker, tracking.Trackers)
+    (only,) = tracker.trackers
+    assert isinstance(only, tracking.WandbTracker)
+    assert (only.run.id, only.run.group) == ("gpt-0123456789ab", "rates")
     tracker.log(RECORD)
     tracker.close()
     assert [path.suffix for path in tmp_path.rglob("*gpt-0123456789ab.wandb")] == [".wandb"]
