@@ -1,8 +1,14 @@
 """Put what a set of experiments found on one page, with the artifact behind each number.
 
 python -m stages.report --config FILE --artifact DIR [--artifact DIR ...] --out DIR
+python -m stages.report why FILE
+python -m stages.report diff DIR DIR
+
+The second tells what made a file, the third in what two runs differ and what came of it.
 """
 
+import sys
+from importlib import import_module
 from typing import Any
 
 from stages.lm import artifacts, script
@@ -13,6 +19,10 @@ from stages.lm.settings import parse
 
 
 def main() -> None:
+    if sys.argv[1:2] in (["why"], ["diff"]):
+        # Loaded by name, they are no part of this stage's code version: they only look.
+        commands = import_module("stages.lm.lineage.commands")
+        sys.exit(getattr(commands, sys.argv[1])(sys.argv[2:]))
     args = script.arguments("report", __doc__, extend=script.any_artifacts)
     settings = parse(ReportSettings, args.settings, args.config)
     given = artifacts.read_all(args.options.artifact)

@@ -1,0 +1,95 @@
+"""What made a file: stage, settings, code, machine, and everything that it goes back to, down to the text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stages.lm import artifacts
+from stages.lm.lineage.graph import Made, upwards
+
+SHORT = 12
+"""So many digits of a hash are shown."""
+
+
+def why(file: Path) -> str:
+    """A page of text about an artifact or a file of one. Raises UserError for any other file."""
+    made = Made.around(file)
+    name = file.resolve().relative_to(made.path.resolve()).as_posix()
+    lines = [*(_file(made, name) if name in made.manifest["outputs"] else []), *_artifact(made), "", "from"]
+    lines += [f"  {line}" for line in _inputs(made, set())] or ["  nothing: it is where the line begins"]
+    return "\n".join([*lines, *_sources(made)]) + "\n"
+
+
+def _file(made: Made, name: str) -> list[str]:
+    output = made.manifest["outputs"][name]
+    kept = artifacts.sha256(made.path / name) == output["sha256"]
+    nature = "settings, inputs and code determine it" if output["deterministic"] else "it holds what a clock measured"
+    state = f"sha256 {output['sha256']}" if kept else f"ALTERED: it was written with sha256 {output['sha256']}"
+    return [str(made.path / name), f"  {output['bytes']:,} bytes; {nature}", f"  {state}", ""]
+
+
+def _artifact(made: Made) -> list[str]:
+    manifest = made.manifest
+    versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
+    host = manifest["host"]
+    seed = "" if manifest["seed"] is None else f", seed {manifest['seed']}"
+    return [
+        str(made.path),
+        f"  made by stages.{made.stage} on {manifest['started']}, in {manifest['wall_seconds']:,.1f} s",
+        f"  code {manifest['code']}{seed}, content {manifest['content'][:SHORT]}",
+        f"  {versions}",
+        f"  {host['cpu']}, {host['cores']} cores, {host['system']}",
+        "  settings:",
+        *(f"    {key}: {value}" for key, value in flat(made.settings) if not is_id(value)),
+    ]
+
+
+def _inputs(made: Made, seen: set[str]) -> Iterator[str]:
+    """A tree of what it was made from; what stands above already is only named."""
+    for role, entry in made.manifest["inputs"].items():
+        above = made.inputs[role]
+        said = "" if role == entry["id"] else f"{role}: "
+        if above is None:
+            yield f"{said}{entry['id']}: is not here any more; its content was {entry['content'][:SHORT]}"
+            continue
+        altered = "" if made.is_as_used(role) else f"; MADE AGAIN since: its content was {entry['content'][:SHORT]}"
+        again = entry["digest"] in seen
+        seen.add(entry["digest"])
+        yield f"{said}{entry['id']}: content {above.manifest['content'][:SHORT]}{' (as above)' if again else ''}{altered}"
+        if not again:
+            yield from (f"  {line}" for line in _inputs(above, seen))
+
+
+def _sources(made: Made) -> Iterator[str]:
+    """The files outside the project that the corpora were read from."""
+    files = [file for one in upwards(made) if one.stage == "corpus" for file in one.stats.get("files", [])]
+    if files:
+        yield ""
+        yield "and these files"
+        yield from (f"  {file['name']}: {file['bytes']:,} bytes, sha256 {file['sha256']}" for file in files)
+
+
+def flat(values: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings and lists by their dotted paths; a list of plain values is a leaf."""
+    if isinstance(values, list) and all(not isinstance(value, dict | list) for value in values):
+        yield above, values
+    elif isinstance(values, dict | list) and values:
+        for key, value in values.items() if isinstance(values, dict) else _labelled(values):
+            yield from flat(value, f"{above}.{key}" if above else str(key))
+    else:
+        yield above, values
+
+
+def _labelled(values: list[Any]) -> Iterator[tuple[str, Any]]:
+    """The entries of a list by the names that they have, or else by their places."""
+    for key in ("experiment", "name", "step", "trial"):
+        names = [str(value.get(key)) for value in values if isinstance(value, dict) and key in value]
+        if len(set(names)) == len(values):
+            return zip(names, values, strict=True)
+    return ((str(place), value) for place, value in enumerate(values))
+
+
+def is_id(value: Any) -> bool:
+    """Whether a setting only names an artifact: the inputs tell more of it."""
+    stage, slash, name = str(value).partition("/")
+    return bool(slash) and stage in artifacts.FORMATS and artifacts.title(name) != name
