@@ -14,6 +14,7 @@ from stages.lm import artifacts
 from stages.lm.errors import UserError
 from stages.lm.provenance import code_version
 from workflow import launch
+from workflow.claims.claim import read_claim
 from workflow.config import read
 from workflow.jobs import RESOURCES, read_estimate, resources
 from workflow.plan import STAGES, build
@@ -39,9 +40,16 @@ def planned_so_far(checked):
     return build(checked, max(workflow.resource_settings.cores or 1, 1), on_disk)
 
 
+# With `--config claim=FILE` the config is the one that the claim holds.
+claimed = config.pop("claim", None)
+
+
 def understood():
     """The config and its plan; a mistake in the config ends the run with one line and exit code 2."""
     try:
+        if claimed:
+            config.clear()
+            config.update(read_claim(Path(claimed)).config)
         checked = read(config)
         planned = planned_so_far(checked)
         if workflow.is_main_process and checked.execution.fits:

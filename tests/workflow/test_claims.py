@@ -1,0 +1,196 @@
+"""Claims: what a finished run writes down, and how each way of not holding is found and told."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.lm import artifacts
+from stages.lm.errors import UserError
+from tests.pipeline import TINY, Project
+from workflow.claims.claim import Claim, as_text, claim_of, read_claim
+from workflow.claims.verdicts import Row, check
+from workflow.plan import STAGES
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of the finished tiny run."""
+    copied = finished.copy(tmp_path / "project", *(stage for stage in STAGES if stage not in ("sweep", "trial")))
+    monkeypatch.chdir(copied.folder)
+    return copied
+
+
+@pytest.fixture
+def claim(project: Project) -> dict[str, Any]:
+    """What it claims, as a file holds it."""
+    config = yaml.safe_load((project.folder / TINY).read_text())
+    return dict(yaml.safe_load(as_text(claim_of(config))))
+
+
+def failed(claim: dict[str, Any]) -> list[Row]:
+    """What does not hold of a claim here."""
+    file = Path("claim.yaml")
+    file.write_text(yaml.safe_dump(claim))
+    return [row for row in check(read_claim(file)) if row.verdict not in ("equal", "holds")]
+
+
+def one(stage: str, name: str) -> Path:
+    (folder,) = Path("results").glob(f"{stage}/{name}-*")
+    return folder
+
+
+def forge(folder: Path, file: str, change: Callable[[bytes], bytes]) -> None:
+    """Change a file of an artifact and its manifest, hashes and all."""
+    (folder / file).write_bytes(change((folder / file).read_bytes()))
+    manifest = artifacts.load_manifest(folder)
+    manifest["outputs"][file] |= {"sha256": artifacts.sha256(folder / file), "bytes": (folder / file).stat().st_size}
+    manifest["content"] = artifacts.content_hash(manifest["outputs"])
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def flipped(data: bytes) -> bytes:
+    """Data with another last byte."""
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+def test_a_claim_holds_where_it_was_made(claim: dict[str, Any]) -> None:
+    assert failed(claim) == []
+    assert claim["results"]["gpt"]["bits_per_byte"]["low"] < claim["results"]["gpt"]["bits_per_byte"]["value"]
+    assert next(iter(claim["artifacts"])).startswith("corpus/")
+    assert list(claim["artifacts"])[-1].startswith("report/")
+    assert len(yaml.safe_dump(claim)) < 10_000
+
+
+def test_one_weight(claim: dict[str, Any]) -> None:
+    weights = one("train", "gpt") / "model.safetensors"
+    weights.write_bytes(flipped(weights.read_bytes()))
+    (row,) = failed(claim)
+    assert (row.name, row.verdict) == (f"train/{weights.parent.name}", "altered")
+    assert "model.safetensors has another sha256 than its manifest" in row.reason
+
+
+def test_one_weight_and_its_manifest(claim: dict[str, Any]) -> None:
+    forge(one("train", "gpt"), "model.safetensors", flipped)
+    first, *_ = failed(claim)
+    assert (first.name, first.verdict) == (f"train/{one('train', 'gpt').name}", "differs")
+    assert "nothing that is recorded" in first.reason
+
+
+def test_one_token_of_the_corpus(claim: dict[str, Any]) -> None:
+    corpus = one("corpus", "toy")
+    forge(corpus, "train-00000.parquet", flipped)
+    first, *_ = failed(claim)
+    assert first.name == f"corpus/{corpus.name}"
+
+
+def test_another_text_of_the_same_name(claim: dict[str, Any]) -> None:
+    claim["files"] = {"data/a.txt": "0" * 64}
+    corpus = one("corpus", "toy")
+    entry = {"name": "data/a.txt", "bytes": 1, "sha256": "1" * 64}
+    forge(corpus, "stats.json", lambda data: json.dumps(json.loads(data) | {"files": [entry]}).encode())
+    assert ("file data/a.txt", "the text is another one") in [(row.name, row.reason) for row in failed(claim)]
+
+
+def test_a_result_that_was_rounded_up(claim: dict[str, Any]) -> None:
+    claim["results"]["gpt"]["bits_per_byte"]["value"] -= 0.01
+    (row,) = failed(claim)
+    assert (row.name, row.verdict) == ("gpt bits_per_byte", "altered")
+    assert "the very artifact that was claimed holds another number" in row.reason
+
+
+def test_a_result_that_was_never_measured(claim: dict[str, Any]) -> None:
+    claim["results"]["gpt"]["accuracy"] = {"value": 1.0, "low": 0.9, "high": 1.0}
+    (row,) = failed(claim)
+    assert (row.name, row.verdict) == ("gpt accuracy", "missing")
+
+
+@pytest.mark.parametrize("key", ["seed", "learning_rate"])
+def test_another_setting(key: str, claim: dict[str, Any]) -> None:
+    claim["config"]["experiments"]["gpt"]["training"][key] = 1
+    first, *_ = failed(claim)
+    assert first.verdict == "altered"
+    assert "the claim's own config makes no such artifact" in first.reason
+
+
+def test_another_hash(claim: dict[str, Any]) -> None:
+    identity = next(name for name in claim["artifacts"] if name.startswith("train/gpt"))
+    claim["artifacts"][identity]["content"] = "0" * 64
+    (row,) = failed(claim)
+    assert (row.name, row.verdict) == (identity, "differs")
+
+
+def test_other_code_is_named(claim: dict[str, Any]) -> None:
+    identity = next(name for name in claim["artifacts"] if name.startswith("train/gpt"))
+    claim["artifacts"][identity] = {"content": "0" * 64, "code": "0123456789ab"}
+    (row,) = failed(claim)
+    assert "instead of 0123456789ab" in row.reason
+
+
+def test_what_is_not_made(claim: dict[str, Any]) -> None:
+    (one("decode", "gpt") / "manifest.json").unlink()
+    assert [row.verdict for row in failed(claim)] == ["missing"]
+
+
+def test_on_another_machine_results_hold_within_their_interval(claim: dict[str, Any]) -> None:
+    claim["machine"]["cpu"], claim["versions"]["torch"] = "another", "1.0"
+    forge(one("train", "gpt"), "model.safetensors", flipped)
+    evaluate = one("evaluate", "gpt")
+
+    def off(data: bytes) -> bytes:
+        stats = json.loads(data)
+        stats["bits_per_byte"]["value"] *= 1.0001
+        return json.dumps(stats).encode()
+
+    forge(evaluate, "stats.json", off)
+    assert failed(claim) == []
+    claim["results"]["gpt"]["bits_per_byte"] |= {"low": 0.1, "high": 0.2}
+    (row,) = failed(claim)
+    assert row.reason == "outside the interval that was claimed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"claim": 2}, "update it to read this one"),
+        ({"claim": "x"}, "which `snakemake claim` writes"),
+        ({"results": 3}, "results"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_a_file_that_is_no_claim_is_refused(changes: dict[str, Any], message: str, claim: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=message):
+        failed(claim | changes)
+
+
+def test_a_damaged_run_claims_nothing(project: Project) -> None:
+    (one("decode", "gpt") / "samples.txt").write_text("better")
+    with pytest.raises(UserError, match="is damaged"):
+        claim_of(yaml.safe_load((project.folder / TINY).read_text()))
+
+
+def test_a_run_that_is_not_finished_claims_nothing(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="is not finished; run it first"):
+        claim_of(yaml.safe_load((root / TINY).read_text()))
+
+
+def test_claims_are_small_and_complete() -> None:
+    assert set(Claim.model_fields) == {"claim", "config", "machine", "versions", "files", "artifacts", "results", "costs"}
+
+
+@pytest.mark.slow
+def test_the_dag_writes_a_claim_and_tries_it(project: Project) -> None:
+    project.run("snakemake", "claim", "--cores", "2", "--configfile", TINY)
+    (project.folder / "claim.yaml").rename(project.folder / "theirs.yaml")
+    held = project.run("snakemake", "reproduce", "--cores", "2", "--config", "claim=theirs.yaml")
+    assert "the claim holds" in held.stdout
+    (one("decode", "gpt") / "manifest.json").unlink()
+    again = project.run("snakemake", "reproduce", "--cores", "2", "--config", "claim=theirs.yaml")
+    assert "the claim holds" in again.stdout
+    refused = project.run("snakemake", "reproduce", "--cores", "2", check=False)
+    assert refused.returncode == 2
+    assert "needs a claim" in refused.stderr
