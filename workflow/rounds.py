@@ -11,8 +11,8 @@ from typing import Any
 
 from stages.lm import artifacts
 from stages.lm.settings import parse
-from stages.lm.sweeps.search import Request, SearchSettings, first
-from stages.lm.sweeps.trials import train_settings
+from stages.lm.sweeps.search import SearchSettings, first
+from stages.lm.sweeps.trials import Request, train_settings
 from stages.lm.training.settings import TrainSettings
 from workflow.config import Config
 from workflow.nodes import Node, Plan
