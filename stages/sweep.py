@@ -18,18 +18,7 @@ from stages.lm.sweeps.draws import Point
 from stages.lm.sweeps.importance import importance
 from stages.lm.sweeps.outcomes import MEASURED, Outcome
 from stages.lm.sweeps.search import SearchSettings, Trial, following
-
-
-class Tried(Settings):
-    """A trial of the sweep."""
-
-    parameters: dict[str, Any]
-    unit: dict[str, float]
-    """Where the parameters lie in the unit cube."""
-    refused: str | None = None
-    """Why it was not run."""
-    outcomes: list[str] = []
-    """The ids of its artifacts: one for each rung that it was to reach."""
+from stages.lm.sweeps.trials import Tried
 
 
 class SweepSettings(Settings):

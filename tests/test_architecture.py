@@ -20,6 +20,7 @@ SUBJECTS = [
     "evaluation",
     "studies",
     "sweeps",
+    "scaling",
     "reporting",
 ]
 """Each may use those before it, never those after it."""

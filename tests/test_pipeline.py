@@ -17,7 +17,7 @@ from tests.pipeline import TINY, Project
 pytestmark = pytest.mark.slow
 
 AFTER_TRAINING = {"train", "evaluate", "decode", "export", "report"}
-OF_SWEEPS = {"trial", "sweep"}
+OF_SWEEPS = {"trial", "sweep", "scaling"}
 
 
 @pytest.fixture

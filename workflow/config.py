@@ -32,6 +32,8 @@ from stages.lm.hub.settings import SAMPLING, ExportSettings
 from stages.lm.hub.tokenizer import check_kind
 from stages.lm.inference.settings import DecodingSettings, TranslationSettings
 from stages.lm.models.settings import ModelSettings
+from stages.lm.scaling import runs as scaling_runs
+from stages.lm.scaling.runs import ScalingSettings, ScalingStudy
 from stages.lm.settings import Settings, parse, unknown
 from stages.lm.studies.settings import AccountingStudy, ComplexityStudy, GradientStudy, TokenizerStudy
 from stages.lm.sweeps import search, trials
@@ -136,7 +138,17 @@ class TokenizersOf(TokenizerStudy):
     """The names of the corpora that they are compared on; all if not given."""
 
 
-Study = Annotated[GradientsOf | ComplexityOf | TokenizersOf | AccountingStudy, Field(discriminator="kind")]
+class ScalingOf(ScalingStudy):
+    __doc__ = ScalingStudy.__doc__
+
+    experiment: str
+    """The experiment that is scaled: a transformer with a `shape`, whose ratios its models keep, with steps of their own."""
+
+
+PlainStudy = GradientsOf | ComplexityOf | TokenizersOf | AccountingStudy
+"""Studies that are one job."""
+
+Study = Annotated[PlainStudy | ScalingOf, Field(discriminator="kind")]
 
 
 class Sweep(Ours):
@@ -210,11 +222,17 @@ class Config(Settings):
     """Searches for better settings of experiments."""
     execution: Execution = Execution()
     _searches: dict[str, SearchSettings] = PrivateAttr(default_factory=dict)
+    _scalings: dict[str, ScalingSettings] = PrivateAttr(default_factory=dict)
 
     @property
     def searches(self) -> dict[str, SearchSettings]:
         """What each sweep searches, by the name of the sweep."""
         return self._searches
+
+    @property
+    def scalings(self) -> dict[str, ScalingSettings]:
+        """What each scaling study trains, by the name of the study."""
+        return self._scalings
 
 
 def read(data: Mapping[str, Any]) -> Config:
@@ -233,6 +251,8 @@ def read(data: Mapping[str, Any]) -> Config:
         _check_export(f"experiments.{name}.export", experiment, tokenizer)
     for name, study in config.studies.items():
         _check_study(f"studies.{name}", study, config)
+        if isinstance(study, ScalingOf):
+            config.scalings[name] = _scaled(f"studies.{name}", study, resolved["experiments"][study.experiment])
     for name, sweep in config.sweeps.items():
         _check_reference(f"sweeps.{name}.experiment", "experiment", sweep.experiment, config.experiments)
         config.searches[name] = _searched(f"sweeps.{name}", sweep, resolved["experiments"][sweep.experiment])
@@ -321,6 +341,9 @@ def _check_reference(where: str, what: str, name: str, existing: Mapping[str, An
 def _check_study(where: str, study: Study, config: Config) -> None:
     if isinstance(study, AccountingStudy):
         return
+    if isinstance(study, ScalingOf):
+        _check_reference(f"{where}.experiment", "experiment", study.experiment, config.experiments)
+        return
     if isinstance(study, TokenizersOf):
         for tokenizer in study.tokenizers or ():
             _check_reference(f"{where}.tokenizers", "tokenizer", tokenizer, config.tokenizers)
@@ -335,10 +358,15 @@ def _check_study(where: str, study: Study, config: Config) -> None:
         raise UserError(f"{where}: {', '.join(study.experiments)} have different tokenizers or corpora; name such as share both")
 
 
+def _varied(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be varied of an experiment, as its config has it."""
+    return {key: experiment[key] for key in trials.VARIED if key in experiment}
+
+
 def _searched(where: str, sweep: Sweep, experiment: Mapping[str, Any]) -> SearchSettings:
     """What a sweep searches. Raises UserError where its file, or a value for the experiment, is wrong."""
     try:
-        base = {key: experiment[key] for key in trials.VARIED if key in experiment}
+        base = _varied(experiment)
         if trials.train_settings(base, {}).model.trained_by != "gradient":
             raise UserError(f"experiment {sweep.experiment} is trained by counting, so that no loss can be compared")
         searched = SearchSettings.of(load_sweep(Path(sweep.file)), sweep, base)
@@ -346,6 +374,17 @@ def _searched(where: str, sweep: Sweep, experiment: Mapping[str, Any]) -> Search
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     return searched
+
+
+def _scaled(where: str, study: ScalingOf, experiment: Mapping[str, Any]) -> ScalingSettings:
+    """What a scaling study trains. Raises UserError where its experiment does not allow it, or budgets are too small."""
+    given = {name: getattr(study, name) for name in ScalingStudy.model_fields}
+    scaled = ScalingSettings(**given, base=_varied(experiment))
+    try:
+        scaling_runs.check(scaled)
+    except UserError as error:
+        raise UserError(f"{where}: experiment {study.experiment}: {error}") from None
+    return scaled
 
 
 def schema() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from stages.lm.training.settings import TrainSettings
 from workflow.jobs import JobSettings
 
 STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "export", "study", "trial", "sweep",
-          "report")  # fmt: skip
+          "scaling", "report")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Node:
     estimate: "Node | None" = None
     """The estimate of the training that it belongs to: where it is made, it says how much memory and time to ask for."""
     train: "Node | None" = None
-    """The training that a trial of a sweep runs, or finds done."""
+    """The training that a trial runs, or finds done."""
 
     @cached_property
     def digest(self) -> str:
@@ -77,8 +77,10 @@ class Plan:
     """The nodes of each experiment by stage, those that it shares with others included."""
     rounds: dict[str, list[Node]] = field(default_factory=dict)
     """The artifacts of each sweep, one for each round that is known."""
+    studies: dict[str, list[Node]] = field(default_factory=dict)
+    """Those of each study: a single one, or one for each known round of a scaling study."""
     is_whole: bool = True
-    """Whether all rounds of all sweeps are known; before that there is no report."""
+    """Whether all rounds are known; before that there is no report."""
     tried: dict[str, Node] = field(default_factory=dict)
     """The trainings of grids and random draws by digest, under the names that they have on disk."""
 

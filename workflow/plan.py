@@ -1,4 +1,4 @@
-"""The plan: a pure function from a validated config, and from what its sweeps have found, to the artifacts that it calls for.
+"""The plan: a pure function from a validated config, and from what its rounds have found, to the artifacts that it calls for.
 
 Each node is one artifact and one job. Its path holds a digest of everything that determines its content (the resolved settings
 of its stage, the digests of its inputs, the stage's format version), so two configs never overwrite each other, and what two
@@ -14,9 +14,9 @@ from stages.lm.models import registry
 from stages.lm.studies.settings import AccountingStudy
 from stages.lm.tokenization import TokenizeSettings
 from stages.lm.training.settings import TrainSettings
-from workflow.config import Config, Execution, Experiment, GradientsOf, Study, TokenizersOf
+from workflow.config import Config, Execution, Experiment, GradientsOf, PlainStudy, ScalingOf, TokenizersOf
 from workflow.nodes import STAGES, Node, Plan
-from workflow.rounds import Follow, add_sweep, unknown
+from workflow.rounds import Follow, add_scaling, add_sweep, unknown
 
 __all__ = ["STAGES", "Node", "Plan", "build"]
 
@@ -32,7 +32,7 @@ class Made(NamedTuple):
 def build(config: Config, cores: int = 1, follow: Follow = unknown) -> Plan:
     """The plan of a config; jobs that can use any number of cores ask for `cores`. Raises UserError for missing source files.
 
-    `follow` tells what the round of a sweep asks for next, where it is made; beyond what is known the plan does not reach.
+    `follow` tells what a round of a sweep or study asks for next, where it is made; beyond what is known the plan does not reach.
     """
     plan, job = Plan(), config.execution.job
     corpora = {
@@ -48,11 +48,13 @@ def build(config: Config, cores: int = 1, follow: Follow = unknown) -> Plan:
         corpus = corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus]
         return add_experiment(plan, name, experiment, corpus, tokenizers[experiment.tokenizer], config.execution)
 
+    def options(experiment: str) -> tuple[str, ...]:
+        return training_options(config.execution, experiments[experiment]["bpe"])
+
     def search(is_settled: bool) -> None:
         for name, sweep in config.sweeps.items():
             if config.searches[name].is_settled == is_settled:
-                options = training_options(config.execution, experiments[sweep.experiment]["bpe"])
-                add_sweep(plan, name, config, experiments[sweep.experiment], options, follow)
+                add_sweep(plan, name, config, experiments[sweep.experiment], options(sweep.experiment), follow)
 
     # What is known from the config alone comes first: no round that is found later gives it another path.
     varied = {sweep.experiment for sweep in config.sweeps.values()}
@@ -61,12 +63,13 @@ def build(config: Config, cores: int = 1, follow: Follow = unknown) -> Plan:
     experiments |= {name: add(name, experiment) for name, experiment in config.experiments.items() if name not in varied}
     search(is_settled=False)
     plan.experiments = experiments = {name: experiments[name] for name in config.experiments}
-    studies = {
-        name: add_study(plan, name, study, config, Made(corpora, tokenizers, experiments), cores)
-        for name, study in config.studies.items()
-    }
+    for name, study in config.studies.items():
+        if isinstance(study, ScalingOf):
+            add_scaling(plan, name, config, experiments[study.experiment], options(study.experiment), follow)
+        else:
+            plan.studies[name] = [add_study(plan, name, study, config, Made(corpora, tokenizers, experiments), cores)]
     if plan.is_whole:
-        _add_report(plan, config, experiments, studies)
+        _add_report(plan, config, experiments)
     return plan
 
 
@@ -143,7 +146,7 @@ def training_options(execution: Execution, tokenizer: Node) -> tuple[str, ...]:
     return (*(str(part) for option, value in given.items() if value is not None for part in (option, value)), *flags)
 
 
-def add_study(plan: Plan, name: str, study: Study, config: Config, made: Made, cores: int) -> Node:
+def add_study(plan: Plan, name: str, study: PlainStudy, config: Config, made: Made, cores: int) -> Node:
     """Plan a study; its inputs are named by their ids. One that measures time asks for all cores: nothing should run beside."""
     own = study.resolved()
     inputs: list[Node] = []
@@ -166,22 +169,16 @@ def add_study(plan: Plan, name: str, study: Study, config: Config, made: Made, c
     return plan.add(Node("study", name, settings, {node.id: node for node in inputs}, (), (), modules, threads, job))
 
 
-def _add_report(
-    plan: Plan,
-    config: Config,
-    experiments: Mapping[str, Mapping[str, Node]],
-    studies: Mapping[str, Node],
-) -> None:
-    """One report over every artifact of every experiment and study, and every sweep's last; its inputs are named by their ids."""
+def _add_report(plan: Plan, config: Config, experiments: Mapping[str, Mapping[str, Node]]) -> None:
+    """One report over every artifact of every experiment, and the last of every study and sweep; its inputs are named by ids."""
     shown = {name: {stage: node.id for stage, node in nodes.items()} for name, nodes in experiments.items()}
-    inputs = {node.id: node for nodes in experiments.values() for node in nodes.values()}
-    inputs |= {node.id: node for node in studies.values()}
-    inputs |= {rounds[-1].id: rounds[-1] for rounds in plan.rounds.values()}
+    studies, sweeps = ({name: nodes[-1] for name, nodes in chains.items()} for chains in (plan.studies, plan.rounds))
+    inputs = {node.id: node for nodes in (*experiments.values(), studies, sweeps) for node in nodes.values()}
     settings = {
         "title": config.title,
         "experiments": shown,
         "bases": {name: experiment.extends for name, experiment in config.experiments.items() if experiment.extends},
         "studies": {name: node.id for name, node in studies.items()},
-        "sweeps": {name: rounds[-1].id for name, rounds in plan.rounds.items()},
+        "sweeps": {name: node.id for name, node in sweeps.items()},
     }
     plan.add(Node("report", config.name, settings, inputs, job=config.execution.job("report")))

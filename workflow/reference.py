@@ -49,6 +49,7 @@ SECTIONS = {
     "ComplexityOf": "Studies: `kind: complexity`",
     "TokenizersOf": "Studies: `kind: tokenizers`",
     "AccountingStudy": "Studies: `kind: accounting`",
+    "ScalingOf": "Studies: `kind: scaling`",
     "Sweep": "Sweeps",
     "TrainingSettings": "Training",
     "EvaluationSettings": "Evaluation",

@@ -41,9 +41,16 @@ class Settings(BaseModel):
 
 
 def _from_yaml(field: FieldInfo | None, value: Any) -> Any:
-    kinds = _alternatives(field.annotation) if field else []
-    if isinstance(value, list) and any(get_origin(kind) is tuple for kind in kinds):
-        return tuple(value)
+    return _converted(_alternatives(field.annotation) if field else [], value)
+
+
+def _converted(kinds: list[Any], value: Any) -> Any:
+    """A value of YAML as one of the kinds that are allowed in its place, if it stands for one; lists entry by entry."""
+    if isinstance(value, list):
+        lists = [kind for kind in kinds if get_origin(kind) in (list, tuple)]
+        entries = [entry for kind in lists for entry in _alternatives(get_args(kind)[0])]
+        converted = [_converted(entries, entry) for entry in value]
+        return tuple(converted) if any(get_origin(kind) is tuple for kind in lists) else converted
     if not isinstance(value, str):
         return value
     if int in kinds and INTEGER.fullmatch(value):

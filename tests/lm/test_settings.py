@@ -25,6 +25,11 @@ class House(Settings):
     rooms: list[str] = []
 
 
+class Ruler(Settings):
+    marks: list[list[float]] = []
+    rows: list[int] | list[list[int]] = []
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -55,6 +60,8 @@ def test_numbers_that_arrive_as_text_are_numbers() -> None:
     assert parse(Cat, {"family": "cat", "lives": "7"}, "").lives == 7
     assert parse(House, {"rooms": ["1"]}, "").rooms == ["1"]
     assert parse(Dog, {"family": "dog", "weight": "3e-4"}, "").weight == 3e-4
+    assert parse(Dog, {"family": "dog", "betas": ["9e-1", 0.95]}, "").betas == (0.9, 0.95)
+    assert parse(Ruler, {"marks": [["1", "2"], ["3e2"]], "rows": ["4"]}, "") == Ruler(marks=[[1, 2], [3e2]], rows=[4])
     with pytest.raises(UserError, match="valid integer"):
         parse(Cat, {"family": "cat", "lives": "1e1"}, "")
 

@@ -13,13 +13,13 @@ from stages.lm.errors import UserError
 from tests.pipeline import TINY, Project
 from workflow.claims.claim import Claim, as_text, claim_of, read_claim
 from workflow.claims.verdicts import Row, check
-from workflow.plan import STAGES
 
 
 @pytest.fixture
 def project(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of the finished tiny run."""
-    copied = finished.copy(tmp_path / "project", *(stage for stage in STAGES if stage not in ("sweep", "trial")))
+    made = [folder.name for folder in (finished.folder / "results").iterdir()]
+    copied = finished.copy(tmp_path / "project", *made)
     monkeypatch.chdir(copied.folder)
     return copied
 

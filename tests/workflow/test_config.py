@@ -1,6 +1,7 @@
 """A config is merged, checked and refused by rules that a reader can foresee."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -145,8 +146,10 @@ def test_the_published_schema_is_that_of_the_code_and_accepts_the_shipped_config
     assert published == schema(), "run: python -m workflow.config > workflow/schemas/config.schema.json"
     validator = jsonschema.Draft202012Validator(published)
     for file in sorted((root / "config").glob("*.yaml")):
-        # As `load` does, read `3e-4` for the number that it means.
-        data = yaml.safe_load(file.read_text().replace("e-", ".0e-"))
+        # As `load` does, read `3e-4` and `3e12` for the numbers that they mean.
+        data = yaml.safe_load(
+            re.sub(r"\b(\d+)e([-+]?)(\d+)\b", lambda found: f"{found[1]}.0e{found[2] or '+'}{found[3]}", file.read_text())
+        )
         assert not list(validator.iter_errors(data)), file
 
 

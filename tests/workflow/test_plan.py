@@ -4,8 +4,8 @@ from tests.workflow.configs import BASE, changed
 from workflow.config import read
 from workflow.plan import STAGES, Plan, build
 
-LINE = [stage for stage in STAGES if stage not in ("trial", "sweep")]
-"""The stages of a config without sweeps."""
+LINE = [stage for stage in STAGES if stage not in ("trial", "sweep", "scaling")]
+"""The stages of a config without sweeps or scaling studies."""
 
 
 def ids(plan: Plan) -> dict[str, set[str]]:

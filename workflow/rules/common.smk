@@ -36,7 +36,7 @@ shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in exports.ite
 
 
 def planned_so_far(checked):
-    """The plan, as far as the rounds of its sweeps are made."""
+    """The plan, as far as the rounds of its sweeps and studies are made."""
     return build(checked, max(workflow.resource_settings.cores or 1, 1), on_disk)
 
 
@@ -95,8 +95,8 @@ def manifests(stage):
     return [manifest(node) for node in plan.stage(stage)]
 
 
-def rounds(name):
-    """An input function: the rounds of the sweep `name`, which become known one after the other.
+def rounds(chain):
+    """An input function: the rounds that `chain` finds in a plan, which become known one after the other.
 
     Where one is not made yet, the checkpoint ends the function, and Snakemake calls it again when it is.
     """
@@ -104,19 +104,26 @@ def rounds(name):
     def known(_wildcards):
         global plan
         made = 0
-        while made < len(plan.rounds[name]):
-            checkpoints.next_round.get(folder=plan.rounds[name][made].folder)
+        while made < len(chain(plan)):
+            last = chain(plan)[made]
+            checkpoints.next_round.get(stage=last.stage, folder=last.folder)
             plan, made = planned_so_far(checked_config), made + 1
             asked_for.update(plan.nodes)
-        return [manifest(node) for node in plan.rounds[name]]
+        return [manifest(node) for node in chain(plan)]
 
     return known
 
 
+def open_ended():
+    """The chains of rounds that the config alone does not tell."""
+    searches = [name for name, search in checked_config.searches.items() if not search.is_settled]
+    return [*(lambda plan, name=name: plan.rounds[name] for name in searches),
+            *(lambda plan, name=name: plan.studies[name] for name in checked_config.scalings)]
+
+
 def wanted(stages):
-    """Input functions for a target: all artifacts of these stages, those included that sweeps are yet to ask for."""
-    open_ended = [name for name, search in checked_config.searches.items() if not search.is_settled]
-    searched = [rounds(name) for name in open_ended] if {"trial", "sweep", "report"} & set(stages) else []
+    """Input functions for a target: all artifacts of these stages, those included that rounds are yet to ask for."""
+    searched = [rounds(chain) for chain in open_ended()] if {"trial", "sweep", "scaling", "report"} & set(stages) else []
 
     def now(_wildcards):
         return [made for stage in stages for made in manifests(stage)]
@@ -132,7 +139,7 @@ def inputs(wildcards):
 def script(wildcards):
     """The command line of a stage's script; it reads its settings from standard input."""
     made = node(wildcards)
-    listed = made.stage in ("study", "sweep", "report")
+    listed = made.stage in ("study", "sweep", "scaling", "report")
     given = [f"--{'artifact' if listed else role} results/{needed.id}" for role, needed in made.inputs.items()]
     options = [*given, f"--out results/{made.id}", *made.options, f"--log logs/{made.id}.log"]
     return " ".join([f"python -m stages.{made.stage} --config -", *options])

@@ -46,14 +46,16 @@ for stage in STAGES:
             " --cpus {resources.cpus_per_task} -- {params.launched} <<'YAML'\n{params.settings}YAML"
 
 
-# What the round of a sweep asks for is known when it is made: then Snakemake asks the plan again.
+# What a round of a sweep or of a scaling study asks for is known when it is made: then Snakemake asks the plan again.
 checkpoint next_round:
     input:
-        "results/sweep/{folder}/manifest.json",
+        "results/{stage}/{folder}/manifest.json",
     output:
-        "state/sweep/{folder}/next.json",
+        "state/{stage}/{folder}/next.json",
+    wildcard_constraints:
+        stage="sweep|scaling",
     localrule: True
     message:
         "the next round of {wildcards.folder}"
     shell:
-        "cp results/sweep/{wildcards.folder}/next.json {output}"
+        "cp results/{wildcards.stage}/{wildcards.folder}/next.json {output}"

@@ -91,8 +91,9 @@ def resolve(settings: ReportSettings, given: Mapping[str, Artifact], page: Path)
 
 
 def resolve_studies(settings: ReportSettings, given: Mapping[str, Artifact]) -> dict[str, Artifact]:
-    """The studies of a report by name. Raises UserError for an id that was not given."""
-    return {name: artifacts.named(given, identity, "study", f"studies.{name}") for name, identity in settings.studies.items()}
+    """The studies of a report by name, those of scaling laws of a stage of their own. Raises UserError for an id not given."""
+    stages = {name: "scaling" if identity.startswith("scaling/") else "study" for name, identity in settings.studies.items()}
+    return {name: artifacts.named(given, settings.studies[name], stage, f"studies.{name}") for name, stage in stages.items()}
 
 
 def resolve_sweeps(settings: ReportSettings, given: Mapping[str, Artifact]) -> dict[str, Artifact]:

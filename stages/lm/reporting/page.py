@@ -56,7 +56,7 @@ def render(
         "settings": configuration.settings(experiments),
         "provenance": configuration.provenance(experiments),
     }
-    return str(_environment().get_template("report.html.j2").render(context))
+    return str(environment().get_template("report.html.j2").render(context))
 
 
 def _confidence(experiments: list[Experiment]) -> str:
@@ -65,7 +65,8 @@ def _confidence(experiments: list[Experiment]) -> str:
     return f"{next((value for value in found if value is not None), 0.95):.0%}"
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """What the templates are rendered with."""
     import jinja2
 
     return jinja2.Environment(

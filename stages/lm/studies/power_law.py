@@ -28,3 +28,8 @@ def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
     scatter = log_y - offset - exponent * log_x
     half = STUDENT[freedom] * float(np.sqrt(scatter @ scatter / freedom / (centred @ centred)))
     return {"factor": float(np.exp(offset)), "exponent": exponent, "low": exponent - half, "high": exponent + half}
+
+
+def at(law: PowerLaw, x: float) -> float:
+    """What a law gives for x."""
+    return float(law["factor"] * x ** law["exponent"])

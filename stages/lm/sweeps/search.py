@@ -15,8 +15,8 @@ from stages.lm.sweeps.draws import Point, free, grid, independent, quasi_random
 from stages.lm.sweeps.halving import promoted, rungs
 from stages.lm.sweeps.outcomes import Outcome
 from stages.lm.sweeps.settings import Hyperband, Metric, Parameter, SweepFile
+from stages.lm.sweeps.trials import Request, train_settings
 from stages.lm.sweeps.trials import check as check_parameters
-from stages.lm.sweeps.trials import train_settings
 
 
 class Ours(Settings):
@@ -56,21 +56,6 @@ class SearchSettings(Ours):
     def is_settled(self) -> bool:
         """Whether the first round is the last."""
         return self.method != "bayes" and self.early_terminate is None
-
-
-class Request(Settings):
-    """A trial to begin, or to go on with."""
-
-    number: NonNegativeInt
-    """Its place among the trials of the sweep."""
-    until: PositiveInt | None = None
-    """The step at which it pauses, None for its end."""
-    parameters: dict[str, Any] = {}
-    """Its values, where it is a new one."""
-    unit: dict[str, float] = {}
-    """Where these lie in the unit cube."""
-    refused: str | None = None
-    """Why there is nothing to run."""
 
 
 @dataclass

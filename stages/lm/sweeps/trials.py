@@ -1,13 +1,13 @@
-"""From the parameters of a trial to the settings of its training."""
+"""The trials that a round asks for and those that are made, and from the parameters of one to the settings of its training."""
 
 import copy
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
 from stages.lm.errors import UserError
-from stages.lm.settings import explain
+from stages.lm.settings import Settings, explain
 from stages.lm.sweeps.distributions import value_at
 from stages.lm.sweeps.draws import Space
 from stages.lm.sweeps.settings import Parameter
@@ -17,6 +17,33 @@ VARIED = ("model", "training")
 """What a sweep may vary of an experiment."""
 
 UNBOUNDED = ("normal", "log_normal", "q_normal", "q_log_normal")
+
+
+class Request(Settings):
+    """A trial to begin, or to go on with."""
+
+    number: NonNegativeInt
+    """Its place among the trials of the sweep."""
+    until: PositiveInt | None = None
+    """The step at which it pauses, None for its end."""
+    parameters: dict[str, Any] = {}
+    """Its values, where it is a new one."""
+    unit: dict[str, float] = {}
+    """Where these lie in the unit cube."""
+    refused: str | None = None
+    """Why there is nothing to run."""
+
+
+class Tried(Settings):
+    """A trial of all rounds so far."""
+
+    parameters: dict[str, Any]
+    unit: dict[str, float]
+    """Where the parameters lie in the unit cube."""
+    refused: str | None = None
+    """Why it was not run."""
+    outcomes: list[str] = []
+    """The ids of its artifacts: one for each rung that it was to reach."""
 
 
 class Refused(UserError):

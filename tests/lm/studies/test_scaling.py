@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stages.lm.errors import UserError
-from stages.lm.studies.scaling import Parametric, Training, lowest, optimal, parabola, parametric, read, resampled
+from stages.lm.studies.scaling import read
+from stages.lm.studies.scaling_laws import Parametric, Training, lowest, optimal, parabola, parametric, resampled
 
 POINTS = Path(__file__).with_name("isoflops_curves.json")
 """72 trainings at 9 budgets: data/isoflops_curves.json of the course."""
