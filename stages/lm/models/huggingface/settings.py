@@ -27,7 +27,8 @@ class HuggingFaceSettings(Settings):
     """The longest sequence of tokens that a prediction may see. `max_position_embeddings` of the config class is one more: in
     training a model of transformers reads the last token of a window too, for its labels are what it reads."""
     config: dict[str, Any] = {}
-    """Values for keys of the config class; `vocab_size` and `max_position_embeddings` are known already."""
+    """Values for keys of the config class, over the defaults that the file writes down; `vocab_size` and
+    `max_position_embeddings` are known already."""
     code: str | None = None
     """The version of the file's code, filled in when a config is read. It is part of every path, so that another code never
     takes over what this one made; a comment is no other code."""
@@ -41,22 +42,24 @@ class HuggingFaceSettings(Settings):
         data = dict(data)
         if isinstance(data.get("config"), dict):
             data["config"] = {key: _number(value) for key, value in data["config"].items()}
-        if data.get("code") is None and isinstance(data.get("file"), str):
+        if data.get("code") is None and isinstance(data.get("file"), str) and isinstance(data.get("config", {}), dict):
             try:
-                data["code"] = cls._look_into(data["file"], data.get("config"))
+                data |= cls._look_into(Path(data["file"]), data.get("config", {}))
             except UserError as error:
                 raise ValueError(str(error)) from None
         return data
 
     @staticmethod
-    def _look_into(file: str, config: Any) -> str:
-        source = read_source(Path(file))
-        for key in config if isinstance(config, dict) else ():
+    def _look_into(file: Path, config: dict[str, Any]) -> dict[str, Any]:
+        """The version of its code, and the values of its keys with the file's own defaults."""
+        source = read_source(file)
+        for key in config:
             if key in GIVEN:
                 raise UserError(f"config.{key}: follows from the tokenizer and context_length; leave it out")
             if source.keys is not None and key not in source.keys:
                 raise UserError(unknown(f"config.{key}", "key", str(key), source.keys - set(GIVEN)))
-        return source.code
+        defaults = {key: value for key, value in source.defaults.items() if key not in GIVEN}
+        return {"code": source.code, "config": defaults | config}
 
 
 def _number(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import ast
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stages.lm.errors import UserError
 from stages.lm.provenance import version_of
@@ -20,6 +20,8 @@ class Source(NamedTuple):
     """The name under which it registers its classes."""
     keys: frozenset[str] | None
     """What its config class declares; None where that builds on another model's."""
+    defaults: dict[str, Any]
+    """The values of those keys of its own for which it writes down a number, a text, true, false or None."""
 
 
 def read_source(file: Path) -> Source:
@@ -41,7 +43,9 @@ def read_source(file: Path) -> Source:
             'class MyConfig(PreTrainedConfig): model_type = "my-model"'
         )
     ((config, model_type),) = configs
-    return Source(code, model_type, _keys(config) if _is_bare(config) else None)
+    declared = _declared(config)
+    defaults = {key: value.value for key, value in declared.items() if isinstance(value, ast.Constant)}
+    return Source(code, model_type, frozenset(declared) if _is_bare(config) else None, defaults)
 
 
 def _model_type(node: ast.ClassDef) -> str | None:
@@ -60,12 +64,15 @@ def _is_bare(node: ast.ClassDef) -> bool:
     return any(name in BARE for name in names)
 
 
-def _keys(node: ast.ClassDef) -> frozenset[str]:
-    """The fields that a class annotates, and the arguments of its constructor where it has one of its own."""
-    found: set[str] = set()
+def _declared(node: ast.ClassDef) -> dict[str, ast.expr | None]:
+    """The fields that a class annotates, and the arguments of a constructor of its own, with their defaults."""
+    found: dict[str, ast.expr | None] = {}
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            found.add(line.target.id)
+            found[line.target.id] = line.value
         elif isinstance(line, ast.FunctionDef) and line.name == "__init__":
-            found |= {argument.arg for argument in (*line.args.args, *line.args.kwonlyargs)} - {"self"}
-    return frozenset(found - {"model_type"})
+            given = line.args
+            without = [None] * (len(given.args) - len(given.defaults))
+            found |= dict(zip([argument.arg for argument in given.args], [*without, *given.defaults], strict=True))
+            found |= dict(zip([argument.arg for argument in given.kwonlyargs], given.kw_defaults, strict=True))
+    return {key: value for key, value in found.items() if key not in ("self", "model_type")}

@@ -9,7 +9,7 @@ from stages.lm.errors import UserError
 from stages.lm.models.huggingface.source import read_source
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import parse
-from tests.lm.models.huggingface.variants import GATED, REZERO, SIZES, changed, settings
+from tests.lm.models.huggingface.variants import GATED, REZERO, changed, settings
 
 
 def test_the_file_is_read_and_not_run() -> None:
@@ -24,9 +24,19 @@ def test_the_file_is_read_and_not_run() -> None:
 
 
 def test_constructors_declare_keys_too(tmp_path: Path) -> None:
-    lines = ("class C(transformers.PretrainedConfig):", " model_type = 'c'", " def __init__(self, width=1, **kwargs): ...")
+    lines = (
+        "class C(transformers.PretrainedConfig):",
+        " model_type = 'c'",
+        " def __init__(self, d, width=1, *, e=f(), **more): ...",
+    )
     (tmp_path / "own.py").write_text("\n".join(lines))
-    assert read_source(tmp_path / "own.py").keys == {"width"}
+    source = read_source(tmp_path / "own.py")
+    assert (source.keys, source.defaults) == ({"d", "width", "e"}, {"width": 1})
+
+
+def test_a_written_default_is_no_other_model() -> None:
+    assert settings(GATED, gate="number").resolved() == settings(GATED).resolved() != settings(GATED, gate="head").resolved()
+    assert settings(REZERO, alpha=0.0).resolved() == settings(REZERO).resolved()
 
 
 def test_another_code_is_another_model_and_a_comment_is_not(tmp_path: Path) -> None:
@@ -44,7 +54,8 @@ def test_what_is_resolved_needs_no_file(tmp_path: Path) -> None:
 
 
 def test_numbers_that_yaml_takes_for_text() -> None:
-    assert settings(rms_norm_eps="1e-6", hidden_size="32").config == SIZES | {"rms_norm_eps": 1e-6, "hidden_size": 32}
+    found = settings(rms_norm_eps="1e-6", hidden_size="32").config
+    assert (found["rms_norm_eps"], found["hidden_size"]) == (1e-6, 32)
 
 
 @pytest.mark.parametrize(
