@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self
@@ -22,16 +21,9 @@ from stages.lm.errors import UserError
 from stages.lm.models.huggingface.checks import check
 from stages.lm.models.huggingface.settings import HuggingFaceSettings
 from stages.lm.models.huggingface.source import read_source
+from stages.lm.models.huggingface.state import Group, HuggingFaceState
 
 INSTALL = "pip install -r envs/dev.txt has the versions that are tested"
-
-
-@dataclass
-class HuggingFaceState:
-    """What the model has read, and what it keeps of that: nothing where it has no use for a cache."""
-
-    ids: Tensor
-    cache: Any
 
 
 class HuggingFaceLM(nn.Module):
@@ -66,20 +58,26 @@ class HuggingFaceLM(nn.Module):
     def start(self, batch: int) -> HuggingFaceState:
         from transformers import DynamicCache
 
-        device = next(self.parameters()).device
-        return HuggingFaceState(torch.empty(batch, 0, dtype=torch.long, device=device), DynamicCache())
+        nothing = torch.empty(batch, 0, dtype=torch.long, device=next(self.parameters()).device)
+        return HuggingFaceState([Group(list(range(batch)), nothing, DynamicCache())])
 
     @torch.no_grad()
     def advance(self, state: HuggingFaceState, ids: Tensor) -> Tensor:
-        """ln p(next | the last context_length tokens read): (batch, vocab).
+        """ln p(next | the last context_length tokens read): (batch, vocab)."""
+        if [group.rows for group in state.groups] == [list(range(len(ids)))]:
+            return self._read_on(state.groups[0], ids)
+        found = torch.empty(len(ids), self.vocab_size, device=ids.device)
+        for group in state.groups:
+            found[group.rows] = self._read_on(group, ids[group.rows])
+        return found
 
-        Only what is not in the cache is computed: all of it for a model that keeps nothing, and when the window slides.
-        """
-        state.ids = torch.cat((state.ids, ids), dim=1)
-        if state.ids.shape[1] > self.context_length:
-            state.ids, state.cache = state.ids[:, -self.context_length :], self.start(0).cache
-        new = state.ids[:, state.cache.get_seq_length() :]
-        logits = self.network(input_ids=new, past_key_values=state.cache, use_cache=True).logits[:, -1]
+    def _read_on(self, group: Group, ids: Tensor) -> Tensor:
+        """Only what is not in the cache is computed: all of it for a model that keeps nothing, and when the window slides."""
+        group.ids = torch.cat((group.ids, ids), dim=1)
+        if group.ids.shape[1] > self.context_length:
+            group.ids, group.cache = group.ids[:, -self.context_length :], type(group.cache)()
+        new = group.ids[:, group.cache.get_seq_length() :]
+        logits = self.network(input_ids=new, past_key_values=group.cache, use_cache=True).logits[:, -1]
         return torch.log_softmax(logits.float(), dim=-1)
 
     def check(self) -> None:

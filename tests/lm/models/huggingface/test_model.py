@@ -39,11 +39,27 @@ def test_it_reads_on_and_slides_when_the_context_is_full(caches: bool, tmp_path:
     model.check()
     state = model.start(2)
     model.advance(state, IDS[:, :5])
-    assert state.cache.get_seq_length() == (5 if caches else 0)
+    assert state.groups[0].cache.get_seq_length() == (5 if caches else 0)
     for end in range(6, CONTEXT + 2):
         found = model.advance(state, IDS[:, end - 1 : end])
         read = IDS[:, max(0, end - CONTEXT) : end]
         torch.testing.assert_close(found, torch.log_softmax(model(read)[:, -1], -1))
+
+
+def test_rows_that_have_read_different_numbers_of_tokens() -> None:
+    """Rows 0 and 2 read three tokens and row 1 five; then they change places, and one of them is there twice."""
+    model = randomised(built())
+    state, later = model.start(3), model.start(1)
+    model.advance(state, IDS[0, :3].repeat(3, 1))
+    model.advance(later, IDS[1:, :5])
+    state.put(torch.tensor([1]), later)
+    state.reorder(torch.tensor([1, 0, 1, 2]))
+    texts = [IDS[1, :5], IDS[0, :3], IDS[1, :5], IDS[0, :3]]
+    for token in range(1, 4):
+        texts = [torch.cat((text, torch.tensor([token]))) for text in texts]
+        found = model.advance(state, torch.full((4, 1), token))
+        for row, text in zip(found, texts, strict=True):
+            torch.testing.assert_close(row, torch.log_softmax(model(text[None])[0, -1], -1))
 
 
 def attention(gated: Any, x: Tensor) -> Tensor:
