@@ -36,14 +36,13 @@ def main() -> None:
     description = registry.describe(model.path)
     layout = layout_for(description.settings, settings.layout)
     with artifacts.writing(args.out, "export", settings.resolved(), inputs) as draft:
-        write_model(draft.path, model.path, description, layout)
+        config = write_model(draft.path, model.path, description, layout)
         write_tokenizer(draft.path, tokenizer.path, description.context_length, description.settings.task)
         write_generation(draft.path, settings, description)
-        draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, layout, **inputs))
-        draft.write_json(
-            "stats.json", {"architecture": layout.architecture, "parameters": model.json("stats.json")["parameters"]}
-        )
-    script.log.info("%s", f"transformers loads {args.out} as {layout.architecture}")
+        draft.write_text("README.md", card(artifacts.title(args.out.resolve().name), description, config, **inputs))
+        (architecture,) = config["architectures"]
+        draft.write_json("stats.json", {"architecture": architecture, "parameters": model.json("stats.json")["parameters"]})
+    script.log.info("%s", f"transformers loads {args.out} as {architecture}")
 
 
 if __name__ == "__main__":

@@ -249,6 +249,7 @@ def read(data: Mapping[str, Any]) -> Config:
         tokenizer = config.tokenizers[experiment.tokenizer]
         _check_task(name, experiment, config.corpora[experiment.corpus or tokenizer.corpus])
         _check_export(f"experiments.{name}.export", experiment, tokenizer)
+        _check_processes(f"experiments.{name}.training.backend", experiment, config.execution)
     for name, study in config.studies.items():
         _check_study(f"studies.{name}", study, config)
         if isinstance(study, ScalingOf):
@@ -273,6 +274,13 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
     for useless in set(SHOWN_BY.values()) - {own}:
         if useless in experiment.model_fields_set:
             raise UserError(f"experiments.{name}.{useless}: means nothing to the family {family}; its settings are under {own}")
+
+
+def _check_processes(where: str, experiment: Experiment, execution: Execution) -> None:
+    """Raise UserError where a training that goes in one process is to go in several."""
+    processes = execution.spread(experiment).processes
+    if experiment.training.backend == "trainer" and processes > 1:
+        raise UserError(f"{where}: trainer trains in one process, and its job asks for {processes}; take the backend loop")
 
 
 def _check_export(where: str, experiment: Experiment, tokenizer: Tokenizer) -> None:

@@ -44,6 +44,7 @@ SECTIONS = {
     "SkipGramSettings": "Models: `family: skipgram`",
     "CbowSettings": "Models: `family: cbow`",
     "NgramSettings": "Models: `family: ngram`",
+    "HuggingFaceSettings": "Models: `family: huggingface`",
     "GradientsOf": "Studies: `kind: gradients`",
     "Initialisation": "Starts of recurrent matrices",
     "ComplexityOf": "Studies: `kind: complexity`",

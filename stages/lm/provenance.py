@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARIES = ("numpy", "pyarrow", "regex", "numba", "torch", "snakemake")
+LIBRARIES = ("numpy", "pyarrow", "regex", "numba", "torch", "transformers", "accelerate", "snakemake")
 
 
 def code_version(*modules: str, root: Path = ROOT) -> str:
@@ -26,6 +26,11 @@ def code_version(*modules: str, root: Path = ROOT) -> str:
         sources |= {str(file.relative_to(root)): file.read_text(encoding="utf-8") for file in package.glob("templates/*")}
     text = "\n".join(f"# {module}\n{source}" for module, source in sorted(sources.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def version_of(text: str) -> str:
+    """The same of one Python file by its text, without what it imports. Raises SyntaxError."""
+    return hashlib.sha256(_parse(text)[1].encode()).hexdigest()[:12]
 
 
 def environment() -> dict[str, Any]:

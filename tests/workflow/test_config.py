@@ -46,7 +46,7 @@ def test_extends_works_over_several_steps() -> None:
         (
             "experiments.gpt.model.family",
             "gtp",
-            "gpt.model.family: unknown family 'gtp'; allowed: bert, cbow, gru, lstm, ngram, rnn, rnn-seq2seq, skipgram, ",
+            "gpt.model.family: unknown family 'gtp'; allowed: bert, cbow, gru, huggingface, lstm, ngram, rnn, rnn-seq2seq, ",
         ),
         ("experiments.gpt.tokenizer", "bep", "experiments.gpt.tokenizer: unknown tokenizer 'bep'; did you mean 'bpe'?"),
         (

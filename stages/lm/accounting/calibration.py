@@ -7,7 +7,9 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
+from stages.lm.accounting import huggingface
 from stages.lm.models import registry
+from stages.lm.models.huggingface.settings import HuggingFaceSettings
 from stages.lm.models.interface import CountingModel
 from stages.lm.models.recurrent.settings import RecurrentSettings
 from stages.lm.models.seq2seq.settings import RnnSeq2SeqSettings
@@ -38,7 +40,7 @@ def calibrate_batch(settings: ModelSettings, training: TrainingSettings, vocab_s
         "steps": len(times),
         "seconds_per_step": seconds,
         "tokens_per_second": batch.tokens / seconds,
-        "matmul_flops_per_second": machine.matmul_rate((batch.tokens, *largest_matrix(settings)), training, device),
+        "matmul_flops_per_second": machine.matmul_rate((batch.tokens, *largest_matrix(settings, vocab_size)), training, device),
     }
 
 
@@ -56,9 +58,11 @@ def step_times(
     return times
 
 
-def largest_matrix(settings: ModelSettings) -> tuple[int, int]:
+def largest_matrix(settings: ModelSettings, vocab_size: int) -> tuple[int, int]:
     """The shape of the largest matrix inside a model that is trained by gradient descent."""
     assert not isinstance(settings, NgramSettings)
+    if isinstance(settings, HuggingFaceSettings):
+        return huggingface.largest_matrix(settings, vocab_size)
     d = settings.d_model
     if isinstance(settings, RecurrentSettings):
         return d, settings.gates * d

@@ -12,6 +12,7 @@ from stages.lm.models.attention.pattern import Pattern
 from stages.lm.models.attention.sliding import is_banded
 from stages.lm.models.bert.settings import BertSettings
 from stages.lm.models.block_settings import GATED
+from stages.lm.models.huggingface.settings import HuggingFaceSettings
 from stages.lm.models.recurrent.settings import RecurrentSettings
 from stages.lm.models.seq2seq.settings import RnnSeq2SeqSettings, TransformerSeq2SeqSettings, TranslatorSettings
 from stages.lm.models.settings import ModelSettings, NgramSettings, TransformerSettings
@@ -39,7 +40,7 @@ Parts = dict[str, float]
 
 def elementwise_flops_per_token(settings: ModelSettings, vocab_size: int, sequence_length: int | None = None) -> dict[str, int]:
     """Of a forward pass by component, and their `total`, for each token; lengths as in `flops.forward_flops_per_token`."""
-    if isinstance(settings, NgramSettings):
+    if isinstance(settings, NgramSettings | HuggingFaceSettings):  # of the latter nobody knows them: they are left out
         return {"total": 0}
     if isinstance(settings, VectorSettings):
         length, parts = 1, _vectors(settings)

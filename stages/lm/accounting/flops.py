@@ -4,8 +4,12 @@ Kaplan et al. 2020, appendix B, with the scores counted over whole sequences as 
 takes twice the forward pass. What is no matrix product is counted apart in `elementwise`, the optimizer's step in `update`.
 """
 
+from importlib import import_module
+
 from stages.lm.accounting import bert, recurrent, transformer, translation, vectors
+from stages.lm.accounting.parameters import VARIANT
 from stages.lm.models.bert.settings import BertSettings
+from stages.lm.models.huggingface.settings import HuggingFaceSettings
 from stages.lm.models.recurrent.settings import RecurrentSettings
 from stages.lm.models.seq2seq.settings import TranslatorSettings
 from stages.lm.models.settings import ModelSettings, NgramSettings
@@ -36,6 +40,8 @@ def forward_flops_per_token(
         flops = bert.forward_flops_per_token(settings, vocab_size, sequence_length)
     elif isinstance(settings, VectorSettings):
         flops = vectors.forward_flops_per_token(settings)
+    elif isinstance(settings, HuggingFaceSettings):
+        flops = import_module(VARIANT).forward_flops_per_token(settings, vocab_size, sequence_length or settings.context_length)
     else:
         length = sequence_length or settings.context_length
         flops = {name: round(all_ / length) for name, all_ in transformer.forward_flops(settings, vocab_size, length).items()}

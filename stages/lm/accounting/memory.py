@@ -8,17 +8,23 @@ keep the same tensors, but for cuDNN's recurrent layers. A run with `compile` is
 execution, of which compilation spares some.
 """
 
+import logging
+
 import torch
 
+from stages.lm.accounting import huggingface
 from stages.lm.accounting.batches import Lengths, random_batch
 from stages.lm.accounting.parameters import parameters
 from stages.lm.accounting.rehearsal import as_on_gpu, rehearse
 from stages.lm.accounting.storages import Storages
+from stages.lm.models.huggingface.settings import HuggingFaceSettings
 from stages.lm.models.settings import ModelSettings, NgramSettings
 from stages.lm.training.batches import Batch
 from stages.lm.training.distributed import ALONE, Ranks
 from stages.lm.training.engines import Engine
 from stages.lm.training.settings import TrainingSettings
+
+log = logging.getLogger("stagecraft")
 
 ORDER = ("weights", "unsharded", "gradients", "optimizer", "batch", "embedding", "attention", "feed_forward", "recurrence",
          "norms", "dropout", "other_activations", "head", "logits", "workspace")  # fmt: skip
@@ -36,7 +42,13 @@ def training_memory(
     """
     if isinstance(settings, NgramSettings):
         return in_order(_counting(parameters(settings, vocab_size, tokens)["total"], tokens))
-    return in_order(rehearsed(settings, training, vocab_size, lengths).peak())
+    try:
+        return in_order(rehearsed(settings, training, vocab_size, lengths).peak())
+    except huggingface.UNREHEARSED as error:
+        if not isinstance(settings, HuggingFaceSettings):
+            raise
+        log.warning("%s: its memory cannot be found (%s): what is there in any case is taken", settings.file, error)
+        return in_order(huggingface.least_memory(settings, vocab_size))
 
 
 def kept_activations(

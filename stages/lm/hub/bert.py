@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.lm.hub.layouts import Arrays, Layout, agrees, renamed, sizes
+from stages.lm.hub.layouts import Arrays, KnownLayout, agrees, renamed, sizes
 from stages.lm.models.bert.settings import BertSettings
 
 MADE_OF = {
@@ -44,7 +44,7 @@ NEVER = -1e9
 """The logit of [MASK]: its probability is 0 in any floating-point type."""
 
 
-class BertLayout(Layout[BertSettings]):
+class BertLayout(KnownLayout[BertSettings]):
     model_type, architecture = "bert", "BertForMaskedLM"
 
     def fits(self, settings: Any) -> bool:

@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 import yaml
 
 from stages.lm.artifacts import Artifact, title
-from stages.lm.hub.folder import CUSTOM
-from stages.lm.hub.layouts import Layout
 from stages.lm.models.registry import ModelDescription
 from stages.lm.models.settings import Task
 
@@ -66,16 +64,19 @@ print(pipeline("fill-mask", ".")("Once upon a [MASK]."))  # . is this folder
 
 
 def card(
-    name: str, description: ModelDescription, layout: Layout[Any], model: Artifact, tokenizer: Artifact, evaluation: Artifact
+    name: str, description: ModelDescription, config: dict[str, Any], model: Artifact, tokenizer: Artifact, evaluation: Artifact
 ) -> str:
-    """README.md: what the model is, how to use it, how good it is, where it comes from. No clock or machine is in it."""
+    """README.md: what the model is, how to use it, how good it is, where it comes from. No clock or machine is in it.
+
+    config: what config.json says.
+    """
     results, purpose = evaluation.json("stats.json"), PURPOSES[description.settings.task]
-    trust = ", trust_remote_code=True" if layout is CUSTOM else ""
+    trust = ", trust_remote_code=True" if "auto_map" in config else ""
     return "\n".join(
         [
-            f"---\n{yaml.safe_dump(metadata(name, purpose, layout, evaluation, results), sort_keys=False)}---",
+            f"---\n{yaml.safe_dump(metadata(name, purpose, config, evaluation, results), sort_keys=False)}---",
             f"# {name}\n",
-            introduction(description, purpose, layout, model),
+            introduction(description, purpose, config, model),
             f"## Use\n\n```python\n{purpose.usage.format(trust=trust)}```\n",
             f"A text has at most {description.context_length} tokens.\n",
             f"## Evaluation\n\n{measured(purpose, results)}\n",
@@ -86,14 +87,16 @@ def card(
     )
 
 
-def metadata(name: str, purpose: Purpose, layout: Layout[Any], evaluation: Artifact, results: dict[str, Any]) -> dict[str, Any]:
+def metadata(
+    name: str, purpose: Purpose, config: dict[str, Any], evaluation: Artifact, results: dict[str, Any]
+) -> dict[str, Any]:
     """What a hub reads of the card."""
     corpus = title(evaluation.manifest["inputs"]["corpus"]["id"])
     measures = [{"type": measure, "value": results[measure]["value"]} for measure in purpose.measures]
     return {
         "library_name": "transformers",
         "pipeline_tag": purpose.pipeline,
-        "tags": list(dict.fromkeys((layout.model_type, "stagecraft"))),
+        "tags": list(dict.fromkeys((config["model_type"], "stagecraft"))),
         "model-index": [
             {
                 "name": name,
@@ -109,13 +112,15 @@ def metadata(name: str, purpose: Purpose, layout: Layout[Any], evaluation: Artif
     }
 
 
-def introduction(description: ModelDescription, purpose: Purpose, layout: Layout[Any], model: Artifact) -> str:
+def introduction(description: ModelDescription, purpose: Purpose, config: dict[str, Any], model: Artifact) -> str:
     """What the model is, in a paragraph."""
     stats = model.json("stats.json")
-    own = "; its code is `modeling_stagecraft.py`" if layout is CUSTOM else ""
+    (architecture,), auto_map = config["architectures"], config.get("auto_map")
+    own = f"; its code is `{auto_map['AutoConfig'].partition('.')[0]}.py`" if auto_map else ""
+    kind = "language model" if description.family == "huggingface" else purpose.kind
     return (
-        f"A {purpose.kind} of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
-        f"{stats['tokens']:,} tokens. transformers (version 5) loads it as `{layout.architecture}`{own}.\n"
+        f"A {kind} of {stats['parameters']:,} parameters with {description.vocab_size:,} tokens, trained on "
+        f"{stats['tokens']:,} tokens. transformers (version 5) loads it as `{architecture}`{own}.\n"
     )
 
 

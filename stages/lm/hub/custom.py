@@ -34,6 +34,9 @@ class CustomLayout(TwoWayLayout):
         own = {"family": "transformer", "tie_embeddings": config.get("tie_word_embeddings", False)}
         return parse(TransformerSettings, stated_sizes(config) | options | own, where)
 
+    def code(self, trained: Path, settings: TransformerSettings) -> Path:  # noqa: ARG002, it is ours
+        return CODE
+
     def to_hub(self, weights: Arrays, settings: TransformerSettings) -> Arrays:
         return _moved(weights, TIED[1], TIED[0]) if settings.tie_embeddings else weights
 

@@ -12,18 +12,22 @@ from safetensors.numpy import load_file, save_file
 
 from stages.lm.errors import UserError
 from stages.lm.hub.bert import BertLayout
-from stages.lm.hub.custom import CODE, CustomLayout
-from stages.lm.hub.layouts import Layout
+from stages.lm.hub.custom import CustomLayout
+from stages.lm.hub.layouts import CONFIG, WEIGHTS, Layout
 from stages.lm.hub.llama import LlamaLayout
 from stages.lm.hub.marian import MarianLayout
+from stages.lm.hub.own import OwnLayout
 from stages.lm.hub.settings import ExportSettings
 from stages.lm.models.registry import ModelDescription
 
-CONFIG, WEIGHTS, WEIGHT_FILES = "config.json", "model.safetensors", "model*.safetensors"
-"""What a folder holds; of a large model there are several files of weights."""
+WEIGHT_FILES = "model*.safetensors"
+"""Of a large model there are several."""
 
-LLAMA, CUSTOM = LlamaLayout(), CustomLayout()
-LAYOUTS: dict[str, tuple[Layout[Any], ...]] = {"auto": (LLAMA, BertLayout(), MarianLayout(), CUSTOM), "custom": (CUSTOM,)}
+LLAMA, CUSTOM, OWN = LlamaLayout(), CustomLayout(), OwnLayout()
+LAYOUTS: dict[str, tuple[Layout[Any], ...]] = {
+    "auto": (LLAMA, BertLayout(), MarianLayout(), CUSTOM, OWN),
+    "custom": (CUSTOM, OWN),
+}
 """What is tried, in this order, by `ExportSettings.layout`."""
 
 
@@ -49,12 +53,13 @@ def layout_for(settings: Any, wanted: str) -> Layout[Any]:
     return found
 
 
-def write_model(folder: Path, trained: Path, description: ModelDescription, layout: Layout[Any]) -> None:
-    """config.json, model.safetensors, and the code where transformers has none, of the model in the folder `trained`."""
+def write_model(folder: Path, trained: Path, description: ModelDescription, layout: Layout[Any]) -> dict[str, Any]:
+    """config.json, model.safetensors, and the code where transformers has none, of the model in the folder `trained`.
+
+    Returns what config.json says.
+    """
     config = {
-        "architectures": [layout.architecture],
-        "model_type": layout.model_type,
-        **layout.config(description.settings, description.vocab_size),
+        **layout.describe(trained, description),
         "bos_token_id": description.end_of_text,
         "eos_token_id": description.end_of_text,
         **translator_ids(description),
@@ -64,8 +69,10 @@ def write_model(folder: Path, trained: Path, description: ModelDescription, layo
     write_json(folder / CONFIG, config)
     weights = layout.to_hub(load_file(trained / WEIGHTS), description.settings)
     save_file(weights, folder / WEIGHTS, {"format": "pt"})  # transformers asks what wrote the file
-    if "auto_map" in config:
-        shutil.copyfile(CODE, folder / CODE.name)
+    code = layout.code(trained, description.settings)
+    if code is not None:
+        shutil.copyfile(code, folder / code.name)
+    return config
 
 
 def translator_ids(description: ModelDescription) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from numpy.typing import NDArray
 
+from stages.lm.models.registry import ModelDescription
 from stages.lm.models.settings import TransformerSettings
 from stages.lm.models.stack_settings import StackSettings
 from stages.lm.settings import Settings
@@ -14,6 +16,9 @@ from stages.lm.settings import Settings
 S = TypeVar("S", bound=Settings)
 
 Arrays = dict[str, NDArray[Any]]
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""What a folder holds."""
 
 SIZES = {
     "layers": "num_hidden_layers",
@@ -33,23 +38,39 @@ TIED = ("token_embeddings.weight", "lm_head.weight")
 class Layout(ABC, Generic[S]):
     """One form of models that transformers knows."""
 
-    model_type: ClassVar[str]
-    architecture: ClassVar[str]
-
     @abstractmethod
     def fits(self, settings: Any) -> bool:
         """Whether it computes what a model of these settings, of whatever family, does."""
 
     @abstractmethod
-    def config(self, settings: S, vocab_size: int) -> dict[str, Any]:
-        """What config.json says of the model itself."""
+    def describe(self, trained: Path, description: ModelDescription) -> dict[str, Any]:
+        """What config.json says of the model in the folder `trained`."""
+
+    def code(self, trained: Path, settings: S) -> Path | None:  # noqa: ARG002
+        """The file with the code of such a model, None where transformers has it."""
+        return None
 
     @abstractmethod
     def to_hub(self, weights: Arrays, settings: S) -> Arrays:
         """Our weights, each array once, under the names and in the order of numbers that transformers wants."""
 
 
-class TwoWayLayout(Layout[TransformerSettings]):
+class KnownLayout(Layout[S]):
+    """One whose model is known beforehand."""
+
+    model_type: ClassVar[str]
+    architecture: ClassVar[str]
+
+    @abstractmethod
+    def config(self, settings: S, vocab_size: int) -> dict[str, Any]:
+        """What config.json says of a model of these settings beside its class."""
+
+    def describe(self, trained: Path, description: ModelDescription) -> dict[str, Any]:  # noqa: ARG002
+        own = self.config(description.settings, description.vocab_size)  # type: ignore[arg-type]  # which it fits
+        return {"architectures": [self.architecture], "model_type": self.model_type, **own}
+
+
+class TwoWayLayout(KnownLayout[TransformerSettings]):
     """One that can be read too."""
 
     @abstractmethod

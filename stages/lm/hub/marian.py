@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.lm.hub.layouts import Arrays, Layout, renamed
+from stages.lm.hub.layouts import Arrays, KnownLayout, renamed
 from stages.lm.models.seq2seq.settings import TransformerSeq2SeqSettings
 
 MODULES = {
@@ -34,7 +34,7 @@ READERS = ("q_proj", "k_proj", "v_proj", "w1", "token_embeddings")
 """Modules whose matrices have the residual stream as columns; all others write to it."""
 
 
-class MarianLayout(Layout[TransformerSeq2SeqSettings]):
+class MarianLayout(KnownLayout[TransformerSeq2SeqSettings]):
     model_type, architecture = "marian", "MarianMTModel"
 
     def fits(self, settings: Any) -> bool:

@@ -25,6 +25,7 @@ FAMILIES = {
     "bert": "stages.lm.models.bert.model:BertLM",
     "skipgram": "stages.lm.models.vectors.model:SkipGram",
     "cbow": "stages.lm.models.vectors.model:Cbow",
+    "huggingface": "stages.lm.models.huggingface.model:HuggingFaceLM",
 }
 
 DESCRIPTION = "model.json"

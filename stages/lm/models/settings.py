@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, PositiveFloat, model_validator
 
 from stages.lm.errors import UserError
 from stages.lm.models.bert.settings import BertSettings
+from stages.lm.models.huggingface.settings import HuggingFaceSettings
 from stages.lm.models.recurrent.settings import GruSettings, LstmSettings, RnnSettings
 from stages.lm.models.seq2seq.settings import RnnSeq2SeqSettings, TransformerSeq2SeqSettings
 from stages.lm.models.shape import Shape, resolve
@@ -92,6 +93,7 @@ ModelSettings = Annotated[
     | TransformerSeq2SeqSettings
     | BertSettings
     | SkipGramSettings
-    | CbowSettings,
+    | CbowSettings
+    | HuggingFaceSettings,
     Field(discriminator="family"),
 ]

@@ -17,7 +17,7 @@ from stages.lm.training.distributed import ALONE, Ranks, share
 from stages.lm.training.engines import Engine
 from stages.lm.training.learner import Learner
 from stages.lm.training.loop import Conduct, Run
-from stages.lm.training.settings import IMPORTING, TrainSettings
+from stages.lm.training.settings import IMPORTING, TRAINER, TrainSettings
 from stages.lm.training.state import StateFolder
 from stages.lm.training.tracking import Tracker, Trackers
 
@@ -80,8 +80,12 @@ class Job:
 
         def build() -> Learner:
             model = registry.build(self.settings.model, self.source.vocab_size, training.seed)
+            if hasattr(model, "check"):
+                model.check()
             if training.start is not None:
                 import_module(IMPORTING).start_from(model, self.settings.model, Path(training.start), self.tokenizer)
             return Learner(cast(nn.Module, model), training, device, self.ranks, self.engine)
 
-        return Run(build, data, self.state, self.tracker, self.conduct, self.ranks)
+        kind = import_module(TRAINER).TrainerRun if training.backend == "trainer" else Run
+        run: Run = kind(build, data, self.state, self.tracker, self.conduct, self.ranks)
+        return run

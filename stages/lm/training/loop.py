@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stages.lm.training.batches import Batch
 from stages.lm.training.checkpoint import load_with_extra, snapshot
 from stages.lm.training.data import Data
 from stages.lm.training.distributed import ALONE, Ranks
-from stages.lm.training.learner import Learner
+from stages.lm.training.learner import Learner, Step
 from stages.lm.training.metrics import METRICS, TIMING, Averages, RunLog
 from stages.lm.training.permutation import mix
 from stages.lm.training.prefetch import prefetched
@@ -80,40 +81,52 @@ class Run:
         """
         self.resume()
         self.pause()
-        first, last = self.done.step, self.settings.steps
-        batches = prefetched(self.data, first, last, self.learner.device)
-        saved = time.monotonic()
-        shown = view(self.done, last, self.data.tokens_per_step)
+        shown = view(self.done, self.settings.steps, self.data.tokens_per_step)
         with stop_on_signals(self.conduct.time_limit) as stop, self.saver, shown as line:
-            for batch in batches:
-                self.step(batch)
-                self.report(batch, line)
-                is_late = time.monotonic() - saved >= self.conduct.checkpoint_seconds
-                stopped, due, failed = self.ranks.any(bool(stop), is_late, self.saver.has_failed)
-                if failed:
-                    self.wait_for_checkpoint()
-                if stopped or due or self.is_paused or self.state.is_milestone(self.done.step):
-                    self.save()
-                    saved = time.monotonic()
-                self.pause()
-                if stopped and self.done.step < last:
-                    self.stop(stop)
+            self.saved = time.monotonic()
+            self.take_steps(partial(self.after_step, stop, line))
             self.wait_for_checkpoint()
+
+    def take_steps(self, after_step: Callable[[], None]) -> None:
+        """Those that are left, with what is to be done after each."""
+        for batch in prefetched(self.data, self.done.step, self.settings.steps, self.learner.device):
+            self.step(batch)
+            after_step()
+
+    def after_step(self, stop: StopRequest, line: View) -> None:
+        """Metrics and checkpoints, as far as they are due; raises what ends the run before its last step."""
+        self.report(line)
+        is_late = time.monotonic() - self.saved >= self.conduct.checkpoint_seconds
+        stopped, due, failed = self.ranks.any(bool(stop), is_late, self.saver.has_failed)
+        if failed:
+            self.wait_for_checkpoint()
+        if stopped or due or self.is_paused or self.state.is_milestone(self.done.step):
+            self.save()
+            self.saved = time.monotonic()
+        self.pause()
+        if stopped and self.done.step < self.settings.steps:
+            self.stop(stop)
 
     def step(self, batch: Batch) -> None:
         """One step; nothing here waits for the device."""
         began, number = time.perf_counter(), self.done.step + 1
         self.seed(number)
-        self.averages.add(number, self.learner.step(batch, self.settings.learning_rate_at(number)))
-        seconds = self.done.seconds + time.perf_counter() - began
-        self.done = replace(self.done, step=number, tokens=self.done.tokens + batch.tokens, seconds=seconds)
+        step = self.learner.step(batch, self.settings.learning_rate_at(number))
+        self.count(step, batch.tokens, time.perf_counter() - began)
+
+    def count(self, step: Step, tokens: int, seconds: float) -> None:
+        """One more step is done."""
+        self.averages.add(self.done.step + 1, step)
+        self.done = replace(
+            self.done, step=self.done.step + 1, tokens=self.done.tokens + tokens, seconds=self.done.seconds + seconds
+        )
 
     def seed(self, number: int) -> None:
         """Let what the model draws in step 1, 2, ... (by dropout for example) depend on seed, step and rank alone."""
         drawn = mix(mix(np.uint64(self.settings.seed), np.uint64(self.ranks.rank)), np.uint64(number))
         torch.manual_seed(int(drawn))
 
-    def report(self, batch: Batch, line: View) -> None:
+    def report(self, line: View) -> None:
         """The lines of metrics that are due after this step."""
         records: list[dict[str, Any]] = []
         if self.is_due(self.settings.log_every):
@@ -122,7 +135,7 @@ class Run:
         if self.is_due(self.settings.validate_every):
             records.append({"validation_loss": self.validate()})
         if self.is_due(self.settings.watch_every):
-            records.append({"norms": watch.norms(self.learner, batch)})
+            records.append({"norms": watch.norms(self.learner, self.data.batch(self.done.step - 1))})
         numbered = [{"step": self.done.step, "tokens": self.done.tokens, **record} for record in records]
         for record in numbered:
             self.log.add(METRICS, record)

@@ -11,6 +11,9 @@ from stages.lm.training.settings import TrainingSettings
 
 OUTPUT_LAYER = "lm_head"
 
+LINEAR = (Linear, nn.Linear)
+"""Ours, and what models of others are made of."""
+
 
 class AdamW(torch.optim.Optimizer):
     """The algorithm from its definition, one parameter after the other; torch.optim.AdamW is its fast twin.
@@ -62,11 +65,11 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     The matrices of linear layers are decayed; what else there is, embeddings and norms, is not. An output layer tied to the
     embeddings counts as an embedding. Groups of matrices inside the model are marked `orthogonal`, for optimizers that know it.
     """
-    linear = {id(module.weight): name for name, module in model.named_modules() if isinstance(module, Linear)}
+    linear = {id(module.weight): name for name, module in model.named_modules() if isinstance(module, LINEAR)}
     other = {
         id(parameter)
         for module in model.modules()
-        if not isinstance(module, Linear)
+        if not isinstance(module, LINEAR)
         for parameter in module.parameters(recurse=False)
     }
     inside: list[Tensor] = []
@@ -75,7 +78,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     for parameter in model.parameters():
         if parameter.requires_grad:
             decayed = id(parameter) in linear and id(parameter) not in other
-            group = rest if not decayed else head if linear[id(parameter)] == OUTPUT_LAYER else inside
+            is_head = decayed and linear[id(parameter)].rpartition(".")[2] == OUTPUT_LAYER
+            group = rest if not decayed else head if is_head else inside
             group.append(parameter)
     groups = [
         {"params": inside, "weight_decay": weight_decay, "orthogonal": True},

@@ -13,6 +13,9 @@ from stages.lm.training.schedule import constant_schedule, cosine_schedule, line
 IMPORTING = "stages.lm.hub.importing"
 """What reads the folder that a training starts from; loaded by name, so that all other trainings keep their code version."""
 
+TRAINER = "stages.lm.training.trainer"
+"""What hands the steps to Hugging Face's Trainer; loaded by name likewise."""
+
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -52,6 +55,9 @@ class TrainingSettings(Settings):
     """Gradients of a larger global norm are scaled down to it."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights and of the order of the data."""
+    backend: Literal["loop", "trainer"] = "loop"
+    """Who does the steps: our own loop, or the Trainer of Hugging Face transformers, with the same batches, learning rates, decay
+    and clipping. The latter is for language models that learn from windows, in one process."""
     start: str | None = None
     """A folder of Hugging Face transformers with whose weights a decoder (`family: transformer`) starts instead of random ones: a
     decoder exported here, or a Llama. `model` describes the same model; the folder's tokenizer must be the one of the tokens."""
@@ -91,6 +97,17 @@ class TrainingSettings(Settings):
         if self.schedule == "wsd" and self.warmup + self.decay > self.steps:
             raise ValueError(
                 f"warmup_steps {self.warmup} and decay_steps {self.decay} are more than steps {self.steps}; lower one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_backend(self) -> "TrainingSettings":
+        if self.backend == "trainer" and self.compile:
+            raise ValueError("compile: the backend trainer trains models as they are; leave it out, or take the backend loop")
+        if self.backend == "trainer" and (self.micro_batch_size == "auto" or self.batch_size % self.micro_batch):
+            raise ValueError(
+                f"micro_batch_size: the backend trainer needs one that divides batch_size {self.batch_size}, not "
+                f"{self.micro_batch_size}; change it"
             )
         return self
 
@@ -142,10 +159,23 @@ class TrainSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_windows(self) -> Self:
+        learns_from = getattr(self.model, "learns_from", None)
+        if self.training.backend == "trainer" and self.model.trained_by == "gradient" and learns_from != "windows":
+            raise ValueError(
+                f"training.backend: trainer trains language models on windows of text, and the family {self.model.family} learns "
+                f"from {learns_from}; leave it out"
+            )
+        if self.model.family == "huggingface" and self.training.batches == "documents":
+            raise ValueError("training.batches: the family huggingface does not keep documents apart; take epochs or random")
+        return self
+
     @property
     def modules(self) -> tuple[str, ...]:
-        """The modules that a training loads by name: its model's, and what reads the folder that it starts from."""
-        return (registry.module_of(self.model.family), *((IMPORTING,) if self.training.start is not None else ()))
+        """The modules that a training loads by name: its model's, what reads the folder that it starts from, Trainer's."""
+        asked = {IMPORTING: self.training.start is not None, TRAINER: self.training.backend == "trainer"}
+        return (registry.module_of(self.model.family), *(module for module, is_needed in asked.items() if is_needed))
 
     def resolved(self) -> dict[str, Any]:
         return {"model": self.model.resolved(), "training": relevant_training(self.model, self.training)}

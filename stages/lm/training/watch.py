@@ -14,11 +14,14 @@ from stages.lm.training.sharding import whole
 
 
 def layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The parts of a model that have weights, by name: its children, and in place of lists of modules the members of these."""
+    """The parts of a model that have weights, by name: its children, in place of lists of modules the members of these, and in
+    place of what holds such lists what is in it."""
     found: dict[str, nn.Module] = {}
     for name, child in model.named_children():
         if isinstance(child, nn.ModuleList):
             found |= {f"{name}.{index}": member for index, member in enumerate(child)}
+        elif any(isinstance(inner, nn.ModuleList) for inner in child.modules()):
+            found |= {f"{name}.{inner}": layer for inner, layer in layers(child).items()}
         else:
             found[name] = child
     return {name: layer for name, layer in found.items() if any(True for _ in layer.parameters())}

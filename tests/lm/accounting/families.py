@@ -9,6 +9,7 @@ from torch import Tensor
 from stages.lm.models import registry
 from stages.lm.models.bert.model import IGNORED
 from stages.lm.models.settings import ModelSettings
+from tests.lm.models.huggingface.variants import GATED, SIZES
 
 WIDTH: dict[str, object] = {"d_model": 16}
 DEEP: dict[str, object] = WIDTH | {"layers": 2, "context_length": 12}
@@ -22,6 +23,7 @@ FAMILIES: dict[str, dict[str, object]] = {
     "bert": DEEP | {"heads": 2, "mask_share": 0.25},
     "skipgram": WIDTH | {"window": 2, "negatives": 3},
     "cbow": WIDTH | {"window": 2, "negatives": 3},
+    "huggingface": {"file": GATED, "context_length": 12, "config": SIZES},
 }
 
 

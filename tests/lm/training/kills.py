@@ -22,6 +22,7 @@ from typing import Any
 
 import torch._dynamo  # noqa: F401, what optimizers import slowly is there before the lives are forked
 import yaml
+from transformers import Trainer  # noqa: F401, as is this
 
 import stages.train
 from stages.lm import artifacts, script
@@ -34,11 +35,16 @@ TRAINING = {
 }  # fmt: skip
 TRANSFORMER = {"family": "transformer", "layers": 1, "heads": 2, "d_model": 16, "context_length": 16}
 RECURRENT = {"layers": 1, "d_model": 16, "context_length": 16}
+VARIANT = str(Path("config/variants/gated_attention.py").absolute())
 CASES: dict[str, dict[str, Any]] = {
     "transformer": {"model": TRANSFORMER, "training": TRAINING},
     "transformer, dropout, documents, muon": {
         "model": TRANSFORMER | {"dropout": 0.1},
         "training": TRAINING | {"batches": "documents", "optimizer": "muon", "watch_every": 10},
+    },
+    "a variant by Trainer": {
+        "model": {"family": "huggingface", "file": VARIANT, "context_length": 16, "config": {"hidden_size": 16}},
+        "training": TRAINING | {"backend": "trainer", "batch_size": 4},
     },
     "bert": {
         "model": TRANSFORMER | {"family": "bert", "whole_words": True},
