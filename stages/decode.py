@@ -6,17 +6,21 @@ python -m stages.decode --config FILE --model DIR --tokenizer DIR [--corpus DIR]
 import argparse
 import json
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from stages.lm import artifacts, script
 from stages.lm.artifacts import Artifact
+from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.errors import UserError
 from stages.lm.inference import loading
 from stages.lm.inference.alignment import alignments
 from stages.lm.inference.filling import fill
-from stages.lm.inference.generation import generate, sample_generator
+from stages.lm.inference.generation import Completion, Request, Token, collected, sample_generator, stream
+from stages.lm.inference.loading import Trained
 from stages.lm.inference.settings import DecodingSettings, FillingSettings, NeighbourSettings, TranslationSettings
+from stages.lm.inference.stopping import Stop, stop_of
 from stages.lm.inference.translating import chosen_pairs, translate_all
 from stages.lm.inference.vectors import Words
 from stages.lm.inference.wording import (
@@ -60,34 +64,49 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
     settings = parse(DecodingSettings, args.settings, args.config)
     texts = read_tokenizer(inputs["tokenizer"].path)
     trained = loading.load(inputs["model"], settings.device, settings.threads)
-    samples: list[dict[str, Any]] = []
+    stop = stop_of(settings, trained.end_of_text, texts)
     with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
         draft.seed, draft.volatile = settings.seed, {"timing.json"}
         began = time.perf_counter()
-        with progress("decode", len(settings.prompts) * settings.samples, " texts") as bar:
-            for number, prompt in enumerate(settings.prompts):
-                generators = [sample_generator(settings.seed, number, sample) for sample in range(settings.samples)]
-                completions = generate(trained, texts.encode(prompt), settings, generators)
-                for sample, completion in enumerate(completions):
-                    samples.append(
-                        {
-                            "prompt": prompt,
-                            "sample": sample,
-                            "completion": texts.decode(completion.tokens),
-                            "tokens": len(completion.tokens),
-                            "stop_reason": completion.stop_reason,
-                            "seed": settings.seed,
-                            "settings": settings.resolved(),
-                        }
-                    )
-                bar.update(len(completions))
+        completions = write(trained, texts, settings, stop)
+        seconds = time.perf_counter() - began
+        samples = [
+            {
+                "prompt": settings.prompts[number // settings.samples],
+                "sample": number % settings.samples,
+                "completion": stop.cut(texts.decode_bytes(completion.tokens)).decode("utf-8", errors="replace"),
+                "tokens": len(completion.tokens),
+                "stop_reason": completion.stop_reason,
+                **({"ids": completion.tokens, "log_probs": completion.log_probs} if settings.log_probs else {}),
+                "seed": settings.seed,
+                "settings": settings.resolved(),
+            }
+            for number, completion in enumerate(completions)
+        ]
         draft.write_text("samples.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
         draft.write_text("samples.txt", readable(samples))
-        draft.write_json("timing.json", speed(samples, settings.samples, time.perf_counter() - began))
+        draft.write_json("timing.json", speed(samples, min(settings.at_once, len(samples)), seconds))
         stats = statistics(samples)
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(inputs["model"].id, settings, stats))
     script.log.info("%s", readable(samples[:1]).strip())
+
+
+def write(trained: Trained, texts: TextTokenizer, settings: DecodingSettings, stop: Stop) -> list[Completion]:
+    """As many texts for each prompt as the settings say, those of the first prompt first."""
+    requests = [
+        Request(texts.encode(prompt), sample_generator(settings.seed, number, sample))
+        for number, prompt in enumerate(settings.prompts)
+        for sample in range(settings.samples)
+    ]
+    with progress("decode", len(requests), " texts") as bar:
+
+        def watched(tokens: Iterable[Token]) -> Iterator[Token]:
+            for token in tokens:
+                bar.update(token.stop_reason is not None)
+                yield token
+
+        return collected(watched(stream(trained, requests, settings, stop, settings.at_once)), len(requests))
 
 
 def speed(samples: list[dict[str, Any]], at_once: int, seconds: float) -> dict[str, float]:

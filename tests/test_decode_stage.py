@@ -76,3 +76,21 @@ def test_settings_out_of_bounds_are_refused(toy_line: Line, tmp_path: Path) -> N
     inputs = {"model": toy_line.trigram, "tokenizer": toy_line.tokenizer}
     assert "top_p" in run("decode", {"top_p": 0.0}, tmp_path / "out", code=2, **inputs)
     assert "did you mean 'temperature'" in run("decode", {"temprature": 1.0}, tmp_path / "out", code=2, **inputs)
+
+
+def test_texts_of_many_prompts_at_once_stop_where_they_are_told(toy_line: Line, tmp_path: Path) -> None:
+    inputs = {"model": toy_line.trigram, "tokenizer": toy_line.tokenizer}
+    many = SETTINGS | {"prompts": ["", "Once upon a time", "There was a", "One day"], "stop": [". ", "!"], "log_probs": True}
+    for size in (1, 3, 16):
+        run("decode", many | {"batch_size": size}, tmp_path / str(size), **inputs)
+    alone, some, every = ([line | {"settings": None} for line in read_lines(tmp_path / str(size))] for size in (1, 3, 16))
+    assert alone == some == every
+    assert {line["stop_reason"] for line in alone} >= {"stop text"}
+    for line in alone:
+        assert ". " not in line["completion"]
+        assert "!" not in line["completion"]
+        assert len(line["ids"]) == line["tokens"]
+        assert len(line["log_probs"]) == line["tokens"] + (line["stop_reason"] == "end of text")
+        assert all(number <= 0 for number in line["log_probs"])
+    assert artifacts.read(tmp_path / "3", "decode").json("timing.json")["at_once"] == 3
+    assert "stop_ids: 999 is no token" in run("decode", {"stop_ids": [999]}, tmp_path / "out", code=2, **inputs)
