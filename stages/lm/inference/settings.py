@@ -85,6 +85,15 @@ class DecodingSettings(SamplingSettings):
     """Ids of tokens that end a text, likewise."""
     log_probs: bool = False
     """Whether the model's log-probability of every token is kept with a text."""
+    draft: str | None = None
+    """The experiment whose model drafts tokens for this one (speculative decoding): a small transformer or an n-gram model with
+    the same tokenizer. Texts are then written one after the other, from the same distribution."""
+    draft_tokens: int = Field(default=4, ge=1)
+    """How many tokens it drafts at a time."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """In what the model computes: 32-bit floats, or weights in bf16, which are read in half the time."""
+    compile: bool = False
+    """Whether the next token is computed by compiled code. It takes seconds to a minute to compile: for many tokens."""
     seed: int = Field(default=0, ge=0)
     """Together with the number of the prompt and of the sample it determines a text, whatever else is generated beside it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -92,10 +101,28 @@ class DecodingSettings(SamplingSettings):
     threads: int = Field(default=2, ge=1)
     """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""
 
+    @model_validator(mode="after")
+    def _check_draft(self) -> Self:
+        if self.draft is not None and (self.compile or (self.batch_size or 1) > 1):
+            wrong = "compile" if self.compile else "batch_size"
+            raise ValueError(f"draft: goes with one text at a time and without compiled code; leave out {wrong}, or the draft")
+        return self
+
     @property
     def at_once(self) -> int:
         """How many texts are written at once."""
-        return self.batch_size or self.samples
+        return 1 if self.draft else self.batch_size or self.samples
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the model alone computes, as it was trained."""
+        return self.draft is None and self.precision == "fp32" and not self.compile
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that are loaded by name for these settings, beside the model's own."""
+        found = {"speculation": self.draft is not None, "compiled": self.compile}
+        return tuple(f"stages.lm.inference.{name}" for name, is_needed in found.items() if is_needed)
 
 
 class FillingSettings(Settings):

@@ -29,10 +29,21 @@ def readme(model: str, settings: DecodingSettings, stats: dict[str, Any]) -> str
 
 {stats["samples"]} texts, {stats["tokens"]:,} tokens in all; {stats["ended"]} of them ended by the model, the others by the limit
 of {settings.max_tokens} tokens{" or where they were to stop" if settings.stop or settings.stop_ids else ""}. {way(settings)}.
-
+{drafts(settings, stats)}
 - `samples.txt`: to read
 - `samples.jsonl`: one JSON object for each text, with its prompt, completion, token count, stop reason and settings
 """
+
+
+def drafts(settings: DecodingSettings, stats: dict[str, Any]) -> str:
+    """What came of the drafts, where there were any."""
+    if "speculation" not in stats:
+        return ""
+    found = stats["speculation"]
+    return (
+        f"\n{settings.draft} drafted {found['drafted']:,} tokens, of which {found['acceptance']:.0%} were taken: "
+        f"{found['tokens_per_pass']:.2f} tokens for each pass of the model.\n"
+    )
 
 
 def way(settings: DecodingSettings) -> str:

@@ -40,6 +40,7 @@ class TransformerState:
 
     def put(self, rows: Tensor, other: "TransformerState") -> None:
         """These rows become those of `other`, which are not apart."""
+        assert other.lengths is None
         lengths = self.apart()
         lengths[rows] = other.length
         self.longest = max(self.longest, other.length)
@@ -220,4 +221,4 @@ class TransformerLM(Network):
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         """(batch, length, d_model); positions: (length) or (batch, length)."""
         x = self.token_embeddings(ids)
-        return x if self.positions is None else x * self.embedding_scale + self.positions(positions)  # type: ignore[no-any-return]
+        return x if self.positions is None else (x * self.embedding_scale + self.positions(positions)).to(x.dtype)  # type: ignore[no-any-return]
