@@ -129,7 +129,7 @@ def choose(texts: Sequence[Text], scores: Tensor, settings: DecodingSettings) ->
     counts = torch.stack([text.counts(vocab) for text in texts]) if settings.counts_tokens else None
     tokens = sample(scores, recent, settings, [text.generator for text in texts], counts)
     log_probs = scores.gather(-1, tokens[:, None])[:, 0].tolist() if settings.log_probs else [None] * len(texts)
-    return list(zip(tokens.tolist(), log_probs, strict=True))
+    return list(zip(map(int, tokens), log_probs, strict=True))  # by one, as a rehearsal without numbers sees it too
 
 
 def collected(tokens: Iterable[Token], count: int) -> list[Completion]:
