@@ -110,7 +110,8 @@ def stream(
 ) -> Iterator[Token]:
     """Continue every prompt until `stop` or `max_tokens`, `at_once` texts at a time (all by default): tokens as they come."""
     waiting = deque(Text(n, [trained.end_of_text, *prompt], generator) for n, (prompt, generator) in enumerate(requests))
-    batch = Batch(trained, [waiting.popleft() for _ in range(min(at_once or len(waiting), len(waiting)))])
+    first = [waiting.popleft() for _ in range(min(at_once or len(waiting), len(waiting)))]
+    batch = Batch(trained, first, keeps_rows=settings.compile)
     while batch.is_busy:
         for text, (token, log_prob) in zip(batch.here, choose(batch.here, batch.scores_here(), settings), strict=True):
             text.append(token)
@@ -148,8 +149,9 @@ def collected(tokens: Iterable[Token], count: int) -> list[Completion]:
 class Batch:
     """Texts in rows of one state of the model, and the scores of what comes next in each."""
 
-    def __init__(self, trained: Trained, texts: Sequence[Text]) -> None:
-        self.model, self.device = trained.model, trained.device
+    def __init__(self, trained: Trained, texts: Sequence[Text], keeps_rows: bool = False) -> None:
+        """`keeps_rows`: free rows are computed too, for code that is compiled for their number."""
+        self.model, self.device, self.keeps_rows = trained.model, trained.device, keeps_rows
         self.rows: list[Text | None] = list(texts)
         """None where a row is free."""
         self.state: Any = None
@@ -194,7 +196,7 @@ class Batch:
         scores = self.model.advance(state, self._tensor([text.ids[-length:] for text in texts]))
         for text in texts:
             text.read = length
-        if len(texts) == len(self.here):
+        if len(texts) == (len(self.rows) if self.keeps_rows else len(self.here)):
             self.rows, self.state, self.scores = list(texts), state, scores
             return
         if self.state is None:
@@ -205,7 +207,7 @@ class Batch:
 
     def _drop_free_rows(self, here: list[Text]) -> None:
         """Once half of the rows are free: then no text waits, and the others need not be computed with them."""
-        if 2 * len(here) <= len(self.rows):
+        if 2 * len(here) <= len(self.rows) and not self.keeps_rows:
             self.state.reorder(self._tensor([row for row, text in enumerate(self.rows) if text is not None]))
             self.rows = list(here)
 

@@ -162,6 +162,21 @@ def test_texts_that_wait_take_the_rows_of_those_that_end() -> None:
     assert all(len(rows) <= 2 for rows in model.read)
 
 
+def test_rows_that_nobody_needs_are_dropped_or_kept() -> None:
+    """Four texts; all but the last end with their second token, and what is read says how many rows there were."""
+    widths: dict[bool, list[int]] = {}
+    for keeps_rows in (False, True):
+        model, widths[keeps_rows] = chain(1, 2, 3, END), []
+        advance = model.advance
+        model.advance = lambda state, ids, w=widths[keeps_rows], f=advance: (w.append(len(ids)), f(state, ids))[1]  # type: ignore
+        requests = [Request(prompt, generator) for prompt, generator in zip([[2], [2], [2], []], generators(4), strict=True)]
+        settings = GREEDY.model_copy(update={"compile": keeps_rows})
+        found = generation.generate(trained(model), requests, settings, Stop(END))
+        assert [completion.tokens for completion in found] == [[3], [3], [3], [1, 2, 3]]
+    assert widths[False] == [1, 3, 4, 1, 1]
+    assert widths[True] == [1, 3, 4, 4, 4]
+
+
 def test_tokens_stream_as_they_come_and_say_why_their_text_ends() -> None:
     requests = [Request([], torch.Generator()), Request([1, 2], torch.Generator())]
     tokens = generation.stream(trained(chain(1, 2, 3, END)), requests, GREEDY, Stop(END))
