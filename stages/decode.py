@@ -1,22 +1,31 @@
 """Show what a trained model says: continuations of prompts, translations, blanks filled in, or neighbours of word vectors.
 
-python -m stages.decode --config FILE --model DIR --tokenizer DIR [--corpus DIR] [--tokens DIR] --out DIR
+python -m stages.decode --config FILE --model DIR --tokenizer DIR [--draft DIR] [--corpus DIR] [--tokens DIR] --out DIR
+python -m stages.decode play --model DIR --tokenizer DIR
+
+The second is a playground in the terminal.
 """
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from stages.lm import artifacts, script
 from stages.lm.artifacts import Artifact
+from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.errors import UserError
 from stages.lm.inference import loading
 from stages.lm.inference.alignment import alignments
 from stages.lm.inference.filling import fill
-from stages.lm.inference.generation import generate, sample_generator
+from stages.lm.inference.generation import Request, Token, collected, sample_generator, stream
+from stages.lm.inference.loading import Trained
 from stages.lm.inference.settings import DecodingSettings, FillingSettings, NeighbourSettings, TranslationSettings
+from stages.lm.inference.stopping import Stop, stop_of
 from stages.lm.inference.translating import chosen_pairs, translate_all
 from stages.lm.inference.vectors import Words
 from stages.lm.inference.wording import (
@@ -39,6 +48,9 @@ from stages.lm.training.contexts import token_counts
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["play"]:
+        # Loaded by name, it is no part of this stage's code version: it makes no artifact.
+        sys.exit(import_module("stages.lm.inference.playground").play(sys.argv[2:]))
     args = script.arguments("decode", __doc__, inputs=("model", "tokenizer"), extend=add_options)
     inputs = {
         "model": artifacts.read(args.inputs["model"], "train"),
@@ -51,6 +63,7 @@ def main() -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--draft", type=Path, metavar="DIR", help="the train artifact of the experiment `draft`")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="the corpus artifact, for a model that translates a split")
     parser.add_argument("--tokens", type=Path, metavar="DIR", help="the token artifact, for word vectors")
 
@@ -58,42 +71,95 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
     """Texts that begin with the prompts."""
     settings = parse(DecodingSettings, args.settings, args.config)
+    inputs = inputs | draft_of(args, settings, inputs["tokenizer"])
     texts = read_tokenizer(inputs["tokenizer"].path)
-    trained = loading.load(inputs["model"], settings.device, settings.threads)
-    samples: list[dict[str, Any]] = []
-    with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
+    trained = loading.load(inputs["model"], settings.device, settings.threads, settings.precision, settings.compile)
+    drafter = loading.load(inputs["draft"], settings.device, settings.threads) if "draft" in inputs else None
+    modules = {trained.module, *settings.modules, *([drafter.module] if drafter else [])}
+    stop, requests = stop_of(settings, trained.end_of_text, texts), requests_of(texts, settings)
+    tokens, tally = written(trained, drafter, requests, settings, stop)
+    with artifacts.writing(args.out, "decode", settings.resolved(), inputs, modules) as draft:
         draft.seed, draft.volatile = settings.seed, {"timing.json"}
         began = time.perf_counter()
-        with progress("decode", len(settings.prompts) * settings.samples, " texts") as bar:
-            for number, prompt in enumerate(settings.prompts):
-                generators = [sample_generator(settings.seed, number, sample) for sample in range(settings.samples)]
-                completions = generate(trained, texts.encode(prompt), settings, generators)
-                for sample, completion in enumerate(completions):
-                    samples.append(
-                        {
-                            "prompt": prompt,
-                            "sample": sample,
-                            "completion": texts.decode(completion.tokens),
-                            "tokens": len(completion.tokens),
-                            "stop_reason": completion.stop_reason,
-                            "seed": settings.seed,
-                            "settings": settings.resolved(),
-                        }
-                    )
-                bar.update(len(completions))
+        completions = collected(watched(tokens, len(requests)), len(requests))
+        seconds = time.perf_counter() - began
+        samples = [
+            {
+                "prompt": settings.prompts[number // settings.samples],
+                "sample": number % settings.samples,
+                "completion": stop.cut(texts.decode_bytes(completion.tokens)).decode("utf-8", errors="replace"),
+                "tokens": len(completion.tokens),
+                "stop_reason": completion.stop_reason,
+                **({"ids": completion.tokens, "log_probs": completion.log_probs} if settings.log_probs else {}),
+                "seed": settings.seed,
+                "settings": settings.resolved(),
+            }
+            for number, completion in enumerate(completions)
+        ]
         draft.write_text("samples.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
         draft.write_text("samples.txt", readable(samples))
-        draft.write_json("timing.json", speed(samples, settings.samples, time.perf_counter() - began))
-        stats = statistics(samples)
+        draft.write_json("timing.json", speed(samples, settings, seconds))
+        stats = statistics(samples) | ({"speculation": tally.summary()} if tally else {})
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(inputs["model"].id, settings, stats))
     script.log.info("%s", readable(samples[:1]).strip())
 
 
-def speed(samples: list[dict[str, Any]], at_once: int, seconds: float) -> dict[str, float]:
-    """How fast the texts were written, so many of them at once; reading the prompts is part of it."""
-    tokens = sum(sample["tokens"] for sample in samples)
-    return {"seconds": seconds, "tokens": tokens, "at_once": at_once, "tokens_per_second": tokens / seconds}
+def draft_of(args: script.Arguments, settings: DecodingSettings, tokenizer: Artifact) -> dict[str, Artifact]:
+    """The model that drafts, where the settings want one. Raises UserError where it is not given, or has another tokenizer."""
+    if settings.draft is None:
+        return {}
+    if args.options.draft is None:
+        raise UserError(f"--draft: is needed, the train artifact of {settings.draft!r}; give it, or set draft to null")
+    draft = artifacts.read(args.options.draft, "train")
+    registry.check_tokenizer(draft.path, tokenizer.digest, tokenizer.path)
+    return {"draft": draft}
+
+
+def written(
+    trained: Trained, drafter: Trained | None, requests: list[Request], settings: DecodingSettings, stop: Stop
+) -> tuple[Iterator[Token], Any]:
+    """The tokens as they come; and where there is a draft, what comes of it.
+
+    Loaded by name, what drafts is a part of this stage's code version only where it is used: see `DecodingSettings.modules`.
+    """
+    if drafter is None:
+        return stream(trained, requests, settings, stop, settings.at_once), None
+    speculation = import_module("stages.lm.inference.speculation")
+    speculation.check(trained, drafter)
+    tally = speculation.Tally()
+    return speculation.speculate(trained, drafter, requests, settings, stop, tally), tally
+
+
+def requests_of(texts: TextTokenizer, settings: DecodingSettings) -> list[Request]:
+    """As many texts for each prompt as the settings say, those of the first prompt first."""
+    return [
+        Request(texts.encode(prompt), sample_generator(settings.seed, number, sample))
+        for number, prompt in enumerate(settings.prompts)
+        for sample in range(settings.samples)
+    ]
+
+
+def watched(tokens: Iterable[Token], count: int) -> Iterator[Token]:
+    """The tokens of so many texts, with a bar that shows how many are done."""
+    with progress("decode", count, " texts") as bar:
+        for token in tokens:
+            bar.update(token.stop_reason is not None)
+            yield token
+
+
+def speed(samples: list[dict[str, Any]], settings: DecodingSettings, seconds: float) -> dict[str, Any]:
+    """How fast the texts were written, so many of them at once; reading the prompts is part of it.
+
+    Estimates know of the model alone: where it is not, `at_once` is null, and nothing is compared.
+    """
+    tokens, at_once = sum(sample["tokens"] for sample in samples), min(settings.at_once, len(samples))
+    return {
+        "seconds": seconds,
+        "tokens": tokens,
+        "at_once": at_once if settings.is_plain else None,
+        "tokens_per_second": tokens / seconds,
+    }
 
 
 def write_translations(args: script.Arguments, inputs: dict[str, Artifact]) -> None:

@@ -76,3 +76,45 @@ def test_settings_out_of_bounds_are_refused(toy_line: Line, tmp_path: Path) -> N
     inputs = {"model": toy_line.trigram, "tokenizer": toy_line.tokenizer}
     assert "top_p" in run("decode", {"top_p": 0.0}, tmp_path / "out", code=2, **inputs)
     assert "did you mean 'temperature'" in run("decode", {"temprature": 1.0}, tmp_path / "out", code=2, **inputs)
+
+
+def test_texts_of_many_prompts_at_once_stop_where_they_are_told(toy_line: Line, tmp_path: Path) -> None:
+    inputs = {"model": toy_line.trigram, "tokenizer": toy_line.tokenizer}
+    many = SETTINGS | {"prompts": ["", "Once upon a time", "There was a", "One day"], "stop": [". ", "!"], "log_probs": True}
+    for size in (1, 3, 16):
+        run("decode", many | {"batch_size": size}, tmp_path / str(size), **inputs)
+    alone, some, every = ([line | {"settings": None} for line in read_lines(tmp_path / str(size))] for size in (1, 3, 16))
+    assert alone == some == every
+    assert {line["stop_reason"] for line in alone} >= {"stop text"}
+    for line in alone:
+        assert ". " not in line["completion"]
+        assert "!" not in line["completion"]
+        assert len(line["ids"]) == line["tokens"]
+        assert len(line["log_probs"]) == line["tokens"] + (line["stop_reason"] == "end of text")
+        assert all(number <= 0 for number in line["log_probs"])
+    assert artifacts.read(tmp_path / "3", "decode").json("timing.json")["at_once"] == 3
+    assert "stop_ids: 999 is no token" in run("decode", {"stop_ids": [999]}, tmp_path / "out", code=2, **inputs)
+
+
+def test_a_draft_changes_no_greedy_text(toy_line: Line, tmp_path: Path) -> None:
+    inputs = {"model": toy_line.transformer, "tokenizer": toy_line.tokenizer}
+    greedy = SETTINGS | {"temperature": 0.0, "samples": 1}
+    run("decode", greedy, tmp_path / "plain", **inputs)
+    drafted = greedy | {"draft": "trigram", "draft_tokens": 3}
+    run("decode", drafted, tmp_path / "drafted", draft=toy_line.trigram, **inputs)
+    plain, found = (artifacts.read(tmp_path / name, "decode") for name in ("plain", "drafted"))
+    assert found.manifest["inputs"].keys() == {"model", "tokenizer", "draft"}
+    texts = ([line["completion"] for line in read_lines(artifact.path)] for artifact in (plain, found))
+    assert next(texts) == next(texts)
+    tally = found.json("stats.json")["speculation"]
+    assert 0 <= tally["taken"] <= tally["drafted"]
+    assert tally["acceptance"] == pytest.approx(tally["taken"] / tally["drafted"], abs=1e-4)
+    assert "trigram drafted" in found.file("README.md").read_text(encoding="utf-8")
+    assert "--draft: is needed" in run("decode", drafted, tmp_path / "out", code=2, **inputs)
+    assert not (tmp_path / "out").exists()
+
+
+def test_half_the_digits_and_compiled_code_are_for_decoders_with_softmax_attention(toy_line: Line, tmp_path: Path) -> None:
+    inputs = {"model": toy_line.trigram, "tokenizer": toy_line.tokenizer}
+    assert "precision: only decoders" in run("decode", {"precision": "bf16"}, tmp_path / "out", code=2, **inputs)
+    assert "compile: only decoders" in run("decode", {"compile": True}, tmp_path / "out", code=2, **inputs)

@@ -31,7 +31,7 @@ from stages.lm.hub.folder import layout_for
 from stages.lm.hub.settings import SAMPLING, ExportSettings
 from stages.lm.hub.tokenizer import check_kind
 from stages.lm.inference.settings import DecodingSettings, TranslationSettings
-from stages.lm.models.settings import ModelSettings
+from stages.lm.models.settings import ModelSettings, NgramSettings, TransformerSettings
 from stages.lm.scaling import runs as scaling_runs
 from stages.lm.scaling.runs import ScalingSettings, ScalingStudy
 from stages.lm.settings import Settings, parse, unknown
@@ -250,6 +250,8 @@ def read(data: Mapping[str, Any]) -> Config:
         _check_task(name, experiment, config.corpora[experiment.corpus or tokenizer.corpus])
         _check_export(f"experiments.{name}.export", experiment, tokenizer)
         _check_processes(f"experiments.{name}.training.backend", experiment, config.execution)
+        if experiment.decoding.draft is not None:
+            _check_draft(f"experiments.{name}.decoding.draft", name, experiment.decoding.draft, config.experiments)
     for name, study in config.studies.items():
         _check_study(f"studies.{name}", study, config)
         if isinstance(study, ScalingOf):
@@ -296,6 +298,22 @@ def _check_export(where: str, experiment: Experiment, tokenizer: Tokenizer) -> N
     if useless and experiment.model.task != "language model":
         family = experiment.model.family
         raise UserError(f"{where}.{useless[0]}: means nothing to the family {family}, which does not sample; leave it out")
+
+
+def _check_draft(where: str, name: str, draft: str, experiments: Mapping[str, Experiment]) -> None:
+    """Raise UserError unless the experiment `draft` can draft for `name`: two models whose texts are made of the same tokens."""
+    _check_reference(where, "experiment", draft, experiments)
+    for one in (name, draft):
+        model = experiments[one].model
+        if not (isinstance(model, NgramSettings) or (isinstance(model, TransformerSettings) and model.attention != "linear")):
+            raise UserError(
+                f"{where}: {one} cannot take tokens back; only n-gram models and transformers without linear attention draft, or "
+                "are drafted for"
+            )
+    if experiments[draft].decoding.draft is not None:
+        raise UserError(f"{where}: {draft} has a draft of its own; name an experiment without one")
+    if experiments[draft].tokenizer != experiments[name].tokenizer:
+        raise UserError(f"{where}: {draft} has another tokenizer than {name}; name an experiment with the same one")
 
 
 def load(file: Path) -> Config:

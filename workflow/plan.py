@@ -46,7 +46,9 @@ def build(config: Config, cores: int = 1, follow: Follow = unknown) -> Plan:
 
     def add(name: str, experiment: Experiment) -> dict[str, Node]:
         corpus = corpora[experiment.corpus or config.tokenizers[experiment.tokenizer].corpus]
-        return add_experiment(plan, name, experiment, corpus, tokenizers[experiment.tokenizer], config.execution)
+        draft = experiment.decoding.draft
+        drafter = add(draft, config.experiments[draft])["train"] if draft else None
+        return add_experiment(plan, name, experiment, corpus, tokenizers[experiment.tokenizer], config.execution, drafter)
 
     def options(experiment: str) -> tuple[str, ...]:
         return training_options(config.execution, experiments[experiment]["bpe"])
@@ -74,18 +76,28 @@ def build(config: Config, cores: int = 1, follow: Follow = unknown) -> Plan:
 
 
 def add_experiment(
-    plan: Plan, name: str, experiment: Experiment, corpus: Node, tokenizer: Node, execution: Execution
+    plan: Plan,
+    name: str,
+    experiment: Experiment,
+    corpus: Node,
+    tokenizer: Node,
+    execution: Execution,
+    drafter: Node | None = None,
 ) -> dict[str, Node]:
-    """Plan the artifacts of one experiment; returns them by stage, those that it shares with others included."""
+    """Plan the artifacts of one experiment; returns them by stage, those that it shares with others included.
+
+    `drafter`: the training of the model that drafts for it in decoding.
+    """
     modules = (registry.module_of(experiment.model.family),)
+    drafting = (registry.module_of(drafter.settings["model"]["family"]),) if drafter else ()
+    loaded = {"export": (), "decode": (*modules, *experiment.decoding.modules, *drafting)}
     training = TrainSettings(model=experiment.model, training=experiment.training)
     threads = experiment.training.threads
 
     def add(stage: str, settings: Mapping[str, Any], estimate: Node | None, **inputs: Node) -> Node:
         given = ("--fits", execution.fits) if stage == "estimate" and execution.fits else ()
         job = experiment.job.over(execution.job(stage)) if stage == "estimate" else execution.job(stage)
-        loaded = () if stage == "export" else modules
-        return plan.add(Node(stage, name, settings, inputs, (), given, loaded, threads, job, estimate))
+        return plan.add(Node(stage, name, settings, inputs, (), given, loaded.get(stage, modules), threads, job, estimate))
 
     tokens = plan.add(
         Node(
@@ -115,6 +127,8 @@ def add_experiment(
     elif experiment.model.task == "vectors":
         evaluation, decoding = evaluation | experiment.vectors.measures, experiment.vectors.shown
         read, written = {"tokenizer": tokenizer}, {"tokens": tokens}
+    if drafter is not None:
+        written = {"draft": drafter}
     evaluate = add("evaluate", evaluation, estimate, model=train, tokens=tokens, corpus=corpus, **read)
     made = {
         "corpus": corpus,

@@ -195,3 +195,25 @@ def test_studies_name_experiments_that_share_their_tokens() -> None:
     other["studies"]["lengths"]["experiments"] = ["gpt", "small"]
     with pytest.raises(UserError, match=r"studies\.lengths\.experiments: gpt, small have different tokenizers or corpora"):
         read(other)
+
+
+@pytest.mark.parametrize(
+    ("draft", "message"),
+    [
+        ("trigrm", "experiments.gpt.decoding.draft: unknown experiment 'trigrm'; did you mean 'trigram'?"),
+        ("lstm", "experiments.gpt.decoding.draft: lstm cannot take tokens back"),
+        ("gpt", "experiments.gpt.decoding.draft: gpt has a draft of its own"),
+        ("other", "experiments.gpt.decoding.draft: other has another tokenizer than gpt"),
+    ],
+)
+def test_a_draft_that_cannot_draft(draft: str, message: str) -> None:
+    data = changed("experiments.gpt.decoding", {"draft": draft})
+    data["tokenizers"]["bytes"] = {"kind": "byte", "corpus": "toy"}
+    for name, tokenizer, model in (
+        ("trigram", "bpe", {"family": "ngram"}),
+        ("other", "bytes", {"family": "ngram"}),
+        ("lstm", "bpe", {"family": "lstm", "layers": 1, "d_model": 8, "context_length": 8}),
+    ):
+        data["experiments"][name] = {"tokenizer": tokenizer, "model": model}
+    with pytest.raises(UserError, match=re.escape(message)):
+        read(data)

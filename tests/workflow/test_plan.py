@@ -100,3 +100,18 @@ def test_a_thousand_experiments_are_planned_in_seconds() -> None:
     began = time.monotonic()
     assert len(build(config).stage("train")) == 1000
     assert time.monotonic() - began < 20
+
+
+def test_a_draft_is_trained_before_texts_are_written() -> None:
+    """The draft stands after the experiment that it drafts for in the config, and before it in the plan."""
+    data = changed("experiments.gpt.decoding", {"draft": "trigram", "draft_tokens": 3})
+    data["experiments"]["trigram"] = {"tokenizer": "bpe", "model": {"family": "ngram"}}
+    plan = build(read(data))
+    texts, draft = plan.experiments["gpt"]["decode"], plan.experiments["trigram"]["train"]
+    assert texts.inputs["draft"] is draft
+    assert set(texts.inputs) == {"model", "tokenizer", "draft"}
+    order = list(plan.nodes.values())
+    assert order.index(draft) < order.index(texts)
+    assert {"stages.lm.inference.speculation", "stages.lm.models.ngram.model"} <= set(texts.modules)
+    data["experiments"]["trigram"]["model"]["order"] = 4
+    assert build(read(data)).experiments["gpt"]["decode"].id != texts.id

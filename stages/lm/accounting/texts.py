@@ -1,6 +1,6 @@
 """The operations of writing texts: of reading a prompt, and of each token after it."""
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -8,9 +8,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stages.lm.accounting.operations import Operation, Operations
 from stages.lm.accounting.rehearsal import Watching
-from stages.lm.inference.generation import generate, sample_generator
+from stages.lm.inference.generation import Request, sample_generator, stream
 from stages.lm.inference.loading import Trained
 from stages.lm.inference.settings import DecodingSettings
+from stages.lm.inference.stopping import Stop
 from stages.lm.models import registry
 from stages.lm.models.interface import LanguageModel
 from stages.lm.models.settings import ModelSettings
@@ -37,13 +38,13 @@ def write(model: LanguageModel, texts: int, prompt: int, tokens: int, decoding: 
     """Continue prompts of so many tokens; `seen` by a mode that watches operations, which torch's inference mode hides."""
     device = torch.device("cpu") if not isinstance(model, torch.nn.Module) else next(model.parameters()).device
     settings = decoding.model_copy(update={"max_tokens": tokens})
-    generators = [sample_generator(settings.seed, 0, number) for number in range(texts)]
-    arguments = Trained(model, 0, device, ""), [0] * (prompt - 1), settings, generators
+    requests = [Request([0] * (prompt - 1), sample_generator(settings.seed, 0, number)) for number in range(texts)]
+    arguments = Trained(model, 0, device, ""), requests, settings, Stop()
     if seen:
         with torch.no_grad():
-            cast(Any, generate).__wrapped__(*arguments)
+            deque(cast(Any, stream).__wrapped__(*arguments), maxlen=0)
     else:
-        generate(*arguments)
+        deque(stream(*arguments), maxlen=0)
 
 
 def _rehearse(

@@ -1,8 +1,8 @@
 """The settings of decoding."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from stages.lm.models.bert.settings import MASK
 from stages.lm.settings import Settings
@@ -39,31 +39,90 @@ class TranslationSettings(SearchSettings):
         return SearchSettings(**{name: getattr(self, name) for name in SearchSettings.model_fields})
 
 
-class DecodingSettings(Settings):
-    """What is generated, and how the next token is chosen: repetition penalty, temperature, top-k, top-p, in this order."""
+class SamplingSettings(Settings):
+    """How the next token is chosen: penalties, temperature, top-k, top-p, min-p, typical, in this order."""
 
-    prompts: list[str] = Field(default=[""], min_length=1)
-    """The beginnings of the texts; an empty one leaves the whole document to the model."""
-    samples: int = Field(default=1, ge=1)
-    """Texts for each prompt."""
-    max_tokens: int = Field(default=256, ge=1)
-    """Most tokens that are generated for a text, unless the model ends it before."""
     temperature: float = Field(default=0.8, ge=0.0)
     """Log-probabilities are divided by this; 0 always takes the most probable token."""
     top_k: int | None = Field(default=None, ge=1)
     """Only the k most probable tokens are kept; null keeps all."""
     top_p: float | None = Field(default=0.9, gt=0.0, le=1.0)
     """Only the most probable tokens that together reach this mass are kept; null keeps all."""
+    min_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Only tokens that are at least so many times as probable as the most probable one are kept; null keeps all."""
+    typical_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Only the tokens whose information is nearest to the expected one, and that together reach this mass, are kept."""
     repetition_penalty: float = Field(default=1.2, ge=1.0)
     """How much tokens of the recent text are penalised; 1 is not at all."""
     repetition_window: int = Field(default=10, ge=0)
     """How many of the last tokens are the recent text, the prompt's included."""
+    presence_penalty: float = 0.0
+    """What is taken from the log-probability of every token that was written after the prompt; negative numbers reward it."""
+    frequency_penalty: float = 0.0
+    """The same for each time that it was written."""
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters how often tokens were written."""
+        return self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
+
+
+class DecodingSettings(SamplingSettings):
+    """What is generated; how the next token is chosen: penalties, temperature, top-k, top-p, min-p, typical, in this order."""
+
+    prompts: list[str] = Field(default=[""], min_length=1)
+    """The beginnings of the texts; an empty one leaves the whole document to the model."""
+    samples: int = Field(default=1, ge=1)
+    """Texts for each prompt."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """How many texts are written at once, of whatever prompts; null: as many as a prompt has. Faster, and the same but for
+    rounding."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Most tokens that are generated for a text, unless it ends before."""
+    stop: list[Annotated[str, StringConstraints(min_length=1)]] = []
+    """Pieces of text that end a text, beside the model's own end; they are no part of it."""
+    stop_ids: list[int] = []
+    """Ids of tokens that end a text, likewise."""
+    log_probs: bool = False
+    """Whether the model's log-probability of every token is kept with a text."""
+    draft: str | None = None
+    """The experiment whose model drafts tokens for this one (speculative decoding): a small transformer or an n-gram model with
+    the same tokenizer. Texts are then written one after the other, from the same distribution."""
+    draft_tokens: int = Field(default=4, ge=1)
+    """How many tokens it drafts at a time."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """In what the model computes: 32-bit floats, or weights in bf16, which are read in half the time."""
+    compile: bool = False
+    """Whether the next token is computed by compiled code. It takes seconds to a minute to compile: for many tokens."""
     seed: int = Field(default=0, ge=0)
     """Together with the number of the prompt and of the sample it determines a text, whatever else is generated beside it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU where there is one."""
     threads: int = Field(default=2, ge=1)
     """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""
+
+    @model_validator(mode="after")
+    def _check_draft(self) -> Self:
+        if self.draft is not None and (self.compile or (self.batch_size or 1) > 1):
+            wrong = "compile" if self.compile else "batch_size"
+            raise ValueError(f"draft: goes with one text at a time and without compiled code; leave out {wrong}, or the draft")
+        return self
+
+    @property
+    def at_once(self) -> int:
+        """How many texts are written at once."""
+        return 1 if self.draft else self.batch_size or self.samples
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the model alone computes, as it was trained."""
+        return self.draft is None and self.precision == "fp32" and not self.compile
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that are loaded by name for these settings, beside the model's own."""
+        found = {"speculation": self.draft is not None, "compiled": self.compile}
+        return tuple(f"stages.lm.inference.{name}" for name, is_needed in found.items() if is_needed)
 
 
 class FillingSettings(Settings):

@@ -28,12 +28,33 @@ def readme(model: str, settings: DecodingSettings, stats: dict[str, Any]) -> str
     return f"""# Texts by {model}
 
 {stats["samples"]} texts, {stats["tokens"]:,} tokens in all; {stats["ended"]} of them ended by the model, the others by the limit
-of {settings.max_tokens} tokens. Temperature {settings.temperature}, top-k {settings.top_k}, top-p {settings.top_p}, repetition
-penalty {settings.repetition_penalty} over {settings.repetition_window} tokens, seed {settings.seed}.
-
+of {settings.max_tokens} tokens{" or where they were to stop" if settings.stop or settings.stop_ids else ""}. {way(settings)}.
+{drafts(settings, stats)}
 - `samples.txt`: to read
 - `samples.jsonl`: one JSON object for each text, with its prompt, completion, token count, stop reason and settings
 """
+
+
+def drafts(settings: DecodingSettings, stats: dict[str, Any]) -> str:
+    """What came of the drafts, where there were any."""
+    if "speculation" not in stats:
+        return ""
+    found = stats["speculation"]
+    return (
+        f"\n{settings.draft} drafted {found['drafted']:,} tokens, of which {found['acceptance']:.0%} were taken: "
+        f"{found['tokens_per_pass']:.2f} tokens for each pass of the model.\n"
+    )
+
+
+def way(settings: DecodingSettings) -> str:
+    """How the tokens were chosen, in one sentence."""
+    steps = [f"Temperature {settings.temperature}, top-k {settings.top_k}, top-p {settings.top_p}"]
+    steps += [f"min-p {settings.min_p}"] if settings.min_p else []
+    steps += [f"typical {settings.typical_p}"] if settings.typical_p else []
+    steps += [f"repetition\npenalty {settings.repetition_penalty} over {settings.repetition_window} tokens"]
+    if settings.counts_tokens:
+        steps += [f"presence penalty {settings.presence_penalty}, frequency penalty {settings.frequency_penalty}"]
+    return ", ".join([*steps, f"seed {settings.seed}"])
 
 
 def readable_translations(samples: list[dict[str, Any]]) -> str:

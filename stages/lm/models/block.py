@@ -65,17 +65,18 @@ class TransformerBlock(nn.Module):
         cache: BlockCache | None = None,
         segments: Segments | None = None,
         memory: Memory | None = None,
+        reach: int | None = None,
     ) -> Tensor:
         """x: (..., sequence, d_model) -> the same; the other arguments as in `MultiHeadAttention`."""
         own, across = (cache.own, cache.memory) if cache else (None, None)
-        x = self._add(x, self.ln1, lambda h: self.attn(h, token_positions, own, segments))
+        x = self._add(x, self.ln1, lambda h: self.attn(h, token_positions, own, segments, reach))
         if memory is not None:
             x = self._add(x, self.ln_cross, lambda h: self.cross_attn.across(h, memory.states, across, memory.segments))
         return self._add(x, self.ln2, self.ffn)
 
-    def start(self, batch: int, capacity: int) -> BlockCache:
+    def start(self, batch: int, capacity: int, can_go_back: bool = False) -> BlockCache:
         """What the block keeps of `batch` sequences, of which nothing has been read and `capacity` positions will be."""
-        return BlockCache(self.attn.start(batch, capacity))
+        return BlockCache(self.attn.start(batch, capacity, can_go_back))
 
     def _add(self, x: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """The residual connection around a sublayer."""

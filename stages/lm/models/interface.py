@@ -8,6 +8,16 @@ from torch import Tensor
 from stages.lm.tokens import TokenArray
 
 
+class State(Protocol):
+    """What a batch of texts has been read of."""
+
+    def put(self, rows: Tensor, other: Any) -> None:
+        """These rows become those of `other`, a state of the same model whose rows have all read equally many tokens."""
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes what row rows[i] was: rows may be repeated or left out."""
+
+
 @runtime_checkable
 class LanguageModel(Protocol):
     """A distribution over the next token, given the tokens so far. All probabilities are natural logarithms."""
@@ -24,10 +34,13 @@ class LanguageModel(Protocol):
         """ln p(ids[:, t + 1] | ids[:, : t + 1]): (batch, length) -> (batch, length - 1); length <= context_length + 1."""
 
     def start(self, batch: int) -> Any:
-        """The state of `batch` sequences of which nothing has been read yet."""
+        """The `State` of `batch` sequences of which nothing has been read yet."""
 
     def advance(self, state: Any, ids: Tensor) -> Tensor:
-        """Read `ids` (batch, n), n >= 1, into `state`, which changes; ln p(next | all read so far): (batch, vocab_size)."""
+        """Read `ids` (batch, n), n >= 1, into `state`, which changes; ln p(next | all read so far): (batch, vocab_size).
+
+        After `put` rows may have read different numbers of tokens; then n is 1, and a row that has read `context_length` is full.
+        """
 
     def save(self, folder: Path) -> None:
         """Write the weights to `folder/model.safetensors`."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.lm.models.attention.caches import BlockCache
+from stages.lm.models.attention.caches import BlockCache, KVCache, WindowCache
 from stages.lm.models.attention.pattern import Segments
 from stages.lm.models.block import TransformerBlock, build_final_norm
 from stages.lm.models.block_settings import BlockSettings, Position
@@ -24,10 +24,57 @@ from stages.lm.models.settings import TransformerSettings
 
 @dataclass
 class TransformerState:
-    """What the model has read: the tokens that it still sees, and what each block keeps of them."""
+    """What the model has read: the tokens that it still sees, and what each block keeps of them.
+
+    Rows have all read equally many tokens, `length`, until they are set `apart`; then `lengths` counts by row.
+    """
 
     ids: Tensor
+    """(batch, context_length), of which `length` are filled; unused once rows are apart."""
     caches: list[BlockCache]
+    length: int = 0
+    lengths: Tensor | None = None
+    """(batch)"""
+    longest: int = 0
+    """The greatest of `lengths`."""
+
+    def put(self, rows: Tensor, other: "TransformerState") -> None:
+        """These rows become those of `other`, which are not apart."""
+        assert other.lengths is None
+        lengths = self.apart()
+        lengths[rows] = other.length
+        self.longest = max(self.longest, other.length)
+        for cache, new in zip(self.caches, other.caches, strict=True):
+            cache.own.put(rows, new.own)  # type: ignore[arg-type]
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes what row rows[i] was: rows may be repeated or left out."""
+        self.ids, self.lengths = self.ids[rows], None if self.lengths is None else self.lengths[rows]
+        for cache in self.caches:
+            cache.reorder(rows)
+
+    def go_back(self, length: int) -> None:
+        """Forget all but the first `length` tokens; for a state that was started for it, and is not apart."""
+        self.length = length
+        for cache in self.caches:
+            assert isinstance(cache.own, KVCache)
+            cache.own.length = length
+
+    def apart(self) -> Tensor:
+        """How many tokens each row has read, which from now on need not be as many as the others have: (batch)."""
+        if self.lengths is None:
+            self.lengths, self.longest = torch.full((len(self.ids),), self.length, device=self.ids.device), self.length
+        return self.lengths
+
+    def take(self, new: int) -> tuple[Tensor, int]:
+        """The positions of so many more tokens of each row, which count as read: (batch, new), and a number above all of them.
+
+        Nobody looks at a row any more that has no room for them: it takes the last place.
+        """
+        room, lengths = self.ids.shape[1], self.apart()
+        positions = lengths[:, None] + torch.arange(new, device=lengths.device)
+        self.lengths, self.longest = lengths + new, min(self.longest + new, room)
+        return positions.clamp(max=room - 1), self.longest
 
 
 class TransformerLM(Network):
@@ -85,25 +132,60 @@ class TransformerLM(Network):
         logits = self(ids[:, :-1])
         return -F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
 
-    def start(self, batch: int) -> TransformerState:
-        caches = [layer.start(batch, self.context_length) for layer in self.layers]  # type: ignore[operator]
-        return TransformerState(torch.empty(batch, 0, dtype=torch.long, device=self.lm_head.weight.device), caches)
+    @property
+    def keeps_all(self) -> bool:
+        """Whether its caches can hold all keys and values apart, so that a state can go back."""
+        return all(isinstance(layer.start(0, 1).own, KVCache | WindowCache) for layer in self.layers)  # type: ignore[operator]
+
+    def start(self, batch: int, can_go_back: bool = False) -> TransformerState:
+        """The state of `batch` texts; one that can go back keeps what a window no longer sees. Linear attention never can."""
+        caches = [layer.start(batch, self.context_length, can_go_back) for layer in self.layers]  # type: ignore[operator]
+        ids = torch.zeros(batch, self.context_length, dtype=torch.long, device=self.lm_head.weight.device)
+        return TransformerState(ids, caches)
 
     @torch.no_grad()
     def advance(self, state: TransformerState, ids: Tensor) -> Tensor:
         """ln p(next | the last context_length tokens read): (batch, vocab).
 
-        While the context has room, only the new tokens are computed; once it is full, the window slides and all of it is.
+        While the context has room, only the new tokens are computed; once it is full, the window slides and all of it is. Rows
+        that are apart do not slide: who fills one up goes on from another state.
         """
-        start = state.ids.shape[1]
-        state.ids = torch.cat((state.ids, ids), dim=1)
-        if state.ids.shape[1] > self.context_length:
-            start, state.ids = 0, state.ids[:, -self.context_length :]
-            ids = state.ids
+        if state.lengths is not None:
+            positions, reach = state.take(ids.shape[1])
+            return self.next_log_probs(ids, positions, state.caches, reach)
+        return self._log_probs(self._read(state, ids)[:, -1])
+
+    @torch.no_grad()
+    def advance_each(self, state: TransformerState, ids: Tensor) -> Tensor:
+        """ln p(next) after each of `ids` (batch, new), (batch, new, vocab): where there is room, and rows are not apart."""
+        return self._log_probs(self._read(state, ids))
+
+    def _read(self, state: TransformerState, ids: Tensor) -> Tensor:
+        """Features of ids (batch, new), or of all that is still seen where the window slides: (batch, at least new, d_model)."""
+        start, room = state.length, self.context_length - state.length
+        if ids.shape[1] <= room:
+            state.ids[:, start : start + ids.shape[1]] = ids
+        else:
+            ids = state.ids = torch.cat((state.ids[:, :start], ids), dim=1)[:, -self.context_length :]
+            start = 0
             for cache in state.caches:
                 cache.own.clear()
-        features = self._features(ids, state.caches, start)[:, -1]  # (batch, d_model)
-        return torch.log_softmax(self.lm_head(features), dim=-1)
+        state.length = start + ids.shape[1]
+        return self._features(ids, state.caches, start)
+
+    def next_log_probs(self, ids: Tensor, positions: Tensor, caches: list[BlockCache], reach: int) -> Tensor:
+        """ln p(next) after the last of ids (batch, new) at `positions` (batch, new), all of them below `reach`: (batch, vocab).
+
+        The caches hold what came before them, and change.
+        """
+        x = self._embed(ids, positions)
+        for layer, cache in zip(self.layers, caches, strict=True):
+            x = layer(x, positions, cache, reach=reach)
+        return self._log_probs(self.ln_final(x)[:, -1])
+
+    def _log_probs(self, features: Tensor) -> Tensor:
+        """ln p of the next token, at least in float32: (batch, d_model) -> (batch, vocab)."""
+        return torch.log_softmax(self.lm_head(features), dim=-1, dtype=torch.promote_types(features.dtype, torch.float32))
 
     @classmethod
     def from_settings(cls, settings: TransformerSettings, vocab_size: int) -> Self:
@@ -139,4 +221,4 @@ class TransformerLM(Network):
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         """(batch, length, d_model); positions: (length) or (batch, length)."""
         x = self.token_embeddings(ids)
-        return x if self.positions is None else x * self.embedding_scale + self.positions(positions)  # type: ignore[no-any-return]
+        return x if self.positions is None else (x * self.embedding_scale + self.positions(positions)).to(x.dtype)  # type: ignore[no-any-return]

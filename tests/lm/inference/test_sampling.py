@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from stages.lm.inference.sampling import draw, penalise_repetition, sample, top_k, top_p
+from stages.lm.inference.penalties import penalise_repetition
+from stages.lm.inference.sampling import draw, sample
 from stages.lm.inference.settings import DecodingSettings
+from stages.lm.inference.truncation import top_k, top_p
 
 NONE_RECENT = torch.empty((1, 0), dtype=torch.long)
 

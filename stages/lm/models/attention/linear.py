@@ -50,6 +50,10 @@ class LinearState:
         """Forget all."""
         self.weighted, self.total = torch.zeros_like(self.weighted), torch.zeros_like(self.total)
 
+    def put(self, rows: Tensor, other: "LinearState") -> None:
+        """As for `KVCache`."""
+        self.weighted[rows], self.total[rows] = other.weighted, other.total
+
     def reorder(self, rows: Tensor) -> None:
         """As for `KVCache`."""
         self.weighted, self.total = self.weighted.index_select(0, rows), self.total.index_select(0, rows)

@@ -17,6 +17,7 @@ class LinearAttention(MultiHeadAttention):
         token_positions: Tensor | None = None,
         cache: OwnCache | None = None,
         segments: Segments | None = None,
+        reach: int | None = None,  # noqa: ARG002, sums have no positions
     ) -> Tensor:
         """As `MultiHeadAttention.forward`; the cache is a `LinearState`, whatever the number of positions read."""
         group = (self.num_kv_heads, self.num_heads // self.num_kv_heads)
@@ -31,7 +32,7 @@ class LinearAttention(MultiHeadAttention):
             attended = self.kernels.linear_attention(query, key, value, self.pattern, apart)
         return self._output(attended.flatten(-4, -3))
 
-    def start(self, batch: int, capacity: int) -> LinearState:  # noqa: ARG002, its size is the same for any
+    def start(self, batch: int, capacity: int, can_go_back: bool = False) -> LinearState:  # noqa: ARG002, it is the same for any
         """The state of `batch` sequences of which nothing has been read."""
         return empty_state(batch, (self.num_kv_heads, 1), self.d_head, self.k_proj.weight)
 

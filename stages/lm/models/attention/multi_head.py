@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stages.lm.models.attention.caches import KVCache, MemoryCache, OwnCache, WindowCache
 from stages.lm.models.attention.pattern import Pattern, Segments
+from stages.lm.models.attention.weighted import weighted
 from stages.lm.models.block_settings import BlockSettings
 from stages.lm.models.kernels import REFERENCE, Kernels
 from stages.lm.models.layers import Linear
@@ -52,15 +53,19 @@ class MultiHeadAttention(nn.Module):
         token_positions: Tensor | None = None,
         cache: OwnCache | None = None,
         segments: Segments | None = None,
+        reach: int | None = None,
     ) -> Tensor:
         """x: (..., sequence, d_model); token_positions: (sequence) or (..., sequence), by default 0, 1, 2, ...
 
-        With a cache, x are the positions after those that it holds.
+        With a cache, x are the positions after those that it holds; `reach`, where rows have positions of their own, is more than
+        any of these.
         """
         query = self._turned(self._query(x), token_positions)
         key = self._turned(self._key(x), token_positions)
         value = self._value(x)
         if isinstance(cache, KVCache | WindowCache):
+            if reach is not None and token_positions is not None:
+                return self._attend_placed(query, *cache.place(key, value, token_positions, self.pattern, reach))
             key, value = cache.extend(key, value)
         return self._attend(query, key, value, segments)
 
@@ -77,9 +82,9 @@ class MultiHeadAttention(nn.Module):
             key, value = cache.keys, cache.values
         return self._attend(self._query(x), key, value, segments)
 
-    def start(self, batch: int, capacity: int) -> OwnCache:
-        """The cache of `batch` sequences of at most `capacity` positions; smaller where the window is."""
-        weight, window = self.k_proj.weight, self.pattern.window
+    def start(self, batch: int, capacity: int, can_go_back: bool = False) -> OwnCache:
+        """The cache of `batch` sequences of at most `capacity` positions; of a window alone, unless it is to go back."""
+        weight, window = self.k_proj.weight, None if can_go_back else self.pattern.window
         shape = (batch, self.num_kv_heads, min(window or capacity, capacity), self.d_head)
         return (WindowCache if window else KVCache)(*shape, weight.device, weight.dtype)
 
@@ -118,6 +123,12 @@ class MultiHeadAttention(nn.Module):
             return self._output(self.kernels.attention(rows, key, value, Pattern(causal=False), None).reshape(shape))
         key, value = key.repeat_interleave(group, dim=-3), value.repeat_interleave(group, dim=-3)
         return self._output(self.kernels.attention(query, key, value, self.pattern, segments))
+
+    def _attend_placed(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
+        """(batch, heads, new, d_head) to what a cache holds: the heads that share keys are so many more queries to them."""
+        group, shape = self.num_heads // self.num_kv_heads, query.shape
+        queries = query.reshape(shape[0], self.num_kv_heads, group * shape[2], self.d_head)
+        return self._output(weighted(queries, key, value, seen.repeat(1, 1, group, 1)).reshape(shape))
 
     def _output(self, attended: Tensor) -> Tensor:
         """(..., heads, sequence, d_head) -> (..., sequence, d_model)."""

@@ -17,9 +17,17 @@ from stages.lm.tokens import TokenArray
 
 @dataclass
 class NgramState:
-    """The last order - 1 tokens read, (batch, at most order - 1)."""
+    """The last order - 1 tokens read, (batch, order - 1), the latest last; -1 where there is none."""
 
     ids: Ints
+
+    def put(self, rows: Tensor, other: "NgramState") -> None:
+        """These rows become those of `other`."""
+        self.ids[rows.cpu().numpy()] = other.ids
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes what row rows[i] was: rows may be repeated or left out."""
+        self.ids = self.ids[rows.cpu().numpy()]
 
 
 class NgramLM:
@@ -57,13 +65,13 @@ class NgramLM:
         return _log(probabilities(self.tables, ids.cpu().numpy().astype(np.int64))[:, 1:])
 
     def start(self, batch: int) -> NgramState:
-        return NgramState(np.empty((batch, 0), dtype=np.int64))
+        return NgramState(np.full((batch, self.order - 1), -1, dtype=np.int64))
 
     def advance(self, state: NgramState, ids: Tensor) -> Tensor:
         """ln p(next | the last order - 1 tokens read) in float64: (batch, vocab)."""
         read = np.concatenate((state.ids, ids.cpu().numpy().astype(np.int64)), axis=1)
-        state.ids = read[:, read.shape[1] - min(self.order - 1, read.shape[1]) :]
-        return _log(np.stack([distribution(self.tables, context) for context in state.ids]))
+        state.ids = read[:, read.shape[1] - (self.order - 1) :]
+        return _log(np.stack([distribution(self.tables, context[context >= 0]) for context in state.ids]))
 
     def save(self, folder: Path) -> None:
         save_arrays(folder, {f"{kind}.{n}": value for n, row in enumerate(self.tables, 1) for kind, value in _stored(n, row)})

@@ -31,6 +31,15 @@ class RecurrentState:
 
     carry: Carry
 
+    def put(self, rows: Tensor, other: "RecurrentState") -> None:
+        """These rows become those of `other`."""
+        for memory, new in zip(self.carry, other.carry, strict=True):
+            memory[rows] = new
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes what row rows[i] was: rows may be repeated or left out."""
+        self.carry = tuple(memory[rows] for memory in self.carry)
+
 
 class RecurrentLM(Network):
     """The language model; its forward pass maps ids (batch, length) to logits (batch, length, vocab_size)."""
@@ -88,7 +97,8 @@ class RecurrentLM(Network):
     def advance(self, state: RecurrentState, ids: Tensor) -> Tensor:
         """ln p(next | all read so far): (batch, vocab)."""
         x, state.carry = self.features(ids, state.carry)
-        return torch.log_softmax(self.lm_head(x[:, -1]), dim=-1)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return torch.log_softmax(self.lm_head(x[:, -1]), dim=-1, dtype=wide)
 
     @classmethod
     def from_settings(cls, settings: Any, vocab_size: int, is_fused: bool = True) -> Self:

@@ -1,0 +1,43 @@
+"""A transformer whose next token is computed by compiled code: one pass over the weights, with nothing between its operations.
+
+Compiling takes seconds to a minute, once for every number of rows and for every length that caches are looked at up to, which
+doubles from `LEAST_REACH` on: it pays where many tokens are written. Prompts are read by the model itself.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from stages.lm.models import functional
+from stages.lm.models.positions import RotaryEmbedding
+from stages.lm.models.transformer import TransformerLM, TransformerState
+
+LEAST_REACH = 64
+
+
+class CompiledLM:
+    """The language model, see `models.interface.LanguageModel`; it only decodes."""
+
+    def __init__(self, model: TransformerLM) -> None:
+        """The model's modules are changed: they compute the same in a way that can be compiled."""
+        self.model, self.vocab_size, self.context_length = model, model.vocab_size, model.context_length
+        for module in model.modules():
+            if isinstance(module, RotaryEmbedding):  # complex numbers are beyond the compiler
+                module.kernels = replace(module.kernels, rotate_pairs=functional.rotate_pairs)
+        self._next = torch.compile(model.next_log_probs, dynamic=False)
+
+    def start(self, batch: int) -> TransformerState:
+        return self.model.start(batch)
+
+    def advance(self, state: TransformerState, ids: Tensor) -> Tensor:
+        """As the model's; rows do not slide, and the beginning of a text, if only of one token, is read by the model itself."""
+        if ids.shape[1] > 1 or (state.lengths is None and state.length == 0):
+            return self.model.advance(state, ids)
+        positions, longest = state.take(1)
+        return self._next(ids, positions, state.caches, min(rounded(longest), self.context_length))
+
+
+def rounded(length: int) -> int:
+    """The next of the lengths for which there is code: 64, 128, 256, ..."""
+    return max(LEAST_REACH, 1 << (length - 1).bit_length())

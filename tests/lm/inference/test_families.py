@@ -1,0 +1,77 @@
+"""Every family and every kind of transformer writes the same text cached, uncached, alone, and beside texts of other lengths."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages.lm.inference.generation import Completion, Request, generate, sample_generator
+from stages.lm.inference.loading import Trained
+from stages.lm.inference.settings import DecodingSettings
+from stages.lm.inference.stopping import Stop
+from stages.lm.models import registry
+from stages.lm.models.settings import ModelSettings
+from stages.lm.settings import parse
+from stages.lm.tokens import TokenArray
+from tests.lm.models.variants import CONTEXT, VARIANTS, settings
+
+VOCAB, END = 19, 0
+OTHERS: dict[str, dict[str, object]] = {
+    "rnn": {"family": "rnn", "layers": 2, "d_model": 12, "context_length": 8},
+    "lstm": {"family": "lstm", "layers": 2, "d_model": 12, "context_length": 8},
+    "gru": {"family": "gru", "layers": 1, "d_model": 12, "context_length": 8},
+    "ngram": {"family": "ngram", "order": 4},
+}
+PROMPTS = [[3, 4, 5], [], [int(token) for token in torch.arange(40) % 18 + 1], [7] * 11, [2, 9]]
+"""One is longer than the context."""
+GREEDY = DecodingSettings(temperature=0.0, max_tokens=30, repetition_penalty=1.0)
+
+
+def model_of(name: str) -> Any:
+    described = settings(**VARIANTS[name]) if name in VARIANTS else parse(ModelSettings, OTHERS[name], "model")
+    model: Any = registry.build(described, VOCAB, 3)
+    if name != "ngram":
+        return model.double().eval()
+    ids = np.random.default_rng(0).integers(0, VOCAB, 3000).astype(np.uint16)
+    model.fit(TokenArray(ids, np.array([0, len(ids)]), np.array([len(ids)])))
+    return model
+
+
+def write(model: Any, prompts: list[list[int]], decoding: DecodingSettings, at_once: int) -> list[Completion]:
+    requests = [Request(prompt, sample_generator(0, number, 0)) for number, prompt in enumerate(prompts)]
+    return generate(Trained(model, END, torch.device("cpu"), ""), requests, decoding, Stop(), at_once)
+
+
+def uncached(model: Any, prompt: list[int], count: int) -> list[int]:
+    """The most probable tokens, each from all that is to be seen: at most a context, and its last half once it is full."""
+    ids = [END, *prompt]
+    begin = max(0, len(ids) - CONTEXT) if model.context_length else 0
+    for _ in range(count):
+        ids.append(int(model.advance(model.start(1), torch.tensor([ids[begin:]])).argmax()))
+        if model.context_length and len(ids) - 1 - begin == CONTEXT:
+            begin = len(ids) - CONTEXT // 2
+    return ids[1 + len(prompt) :]
+
+
+@pytest.mark.parametrize("name", [*VARIANTS, *OTHERS])
+def test_one_text_however_it_is_written(name: str) -> None:
+    model = model_of(name)
+    alone = [write(model, [prompt], GREEDY, 1)[0].tokens for prompt in PROMPTS]
+    with torch.inference_mode():
+        assert alone[:3] == [uncached(model, prompt, 30) for prompt in PROMPTS[:3]]
+    assert [text.tokens for text in write(model, PROMPTS, GREEDY, 3)] == alone
+    twice = write(model, [PROMPTS[3]] * 2 + [PROMPTS[0]], GREEDY, 3)
+    assert [text.tokens for text in twice] == [alone[3], alone[3], alone[0]]
+
+
+@pytest.mark.parametrize("name", ["default", "Mistral", "linear", "lstm", "ngram"])
+def test_a_drawn_text_does_not_depend_on_what_is_beside_it(name: str) -> None:
+    model = model_of(name)
+    drawing = DecodingSettings(max_tokens=30, min_p=0.05, presence_penalty=0.3, log_probs=True)
+    together = write(model, PROMPTS, drawing, 3)
+    for number, prompt in enumerate(PROMPTS):
+        request = Request(prompt, sample_generator(0, number, 0))
+        (alone,) = generate(Trained(model, END, torch.device("cpu"), ""), [request], drawing, Stop())
+        assert alone.tokens == together[number].tokens
+        assert alone.log_probs == pytest.approx(together[number].log_probs)

@@ -1,0 +1,134 @@
+"""Drafts change nothing: greedy texts are the same, and what is drawn has the same distribution, whatever the draft says."""
+
+import itertools
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stages.lm.errors import UserError
+from stages.lm.inference.generation import Request, Text, collected, generate, sample_generator
+from stages.lm.inference.loading import Trained
+from stages.lm.inference.reading import reader
+from stages.lm.inference.sampling import shaped
+from stages.lm.inference.settings import DecodingSettings
+from stages.lm.inference.speculation import Tally, check, speculate, speculate_text
+from stages.lm.inference.stopping import Stop
+from tests.lm.inference.test_families import END, GREEDY, PROMPTS, model_of
+
+CPU = torch.device("cpu")
+DRAFTED_FOR = ["default", "GPT-2", "Vaswani", "shared heads", "sliding window", "Mistral", "strided", "ngram"]
+
+
+def trained(name: str) -> Trained:
+    return Trained(model_of(name), END, CPU, "")
+
+
+@pytest.mark.parametrize("name", DRAFTED_FOR)
+def test_greedy_texts_are_the_same(name: str) -> None:
+    """By a draft that knows nothing of the model, and by the model itself; also past the end of the context."""
+    model = trained(name)
+    requests = [Request(prompt, sample_generator(0, number, 0)) for number, prompt in enumerate(PROMPTS[1:3])]
+    plain = generate(model, requests, GREEDY, Stop())
+    for draft, count in (("ngram", 3), (name, 4)):
+        tally, settings = Tally(), GREEDY.model_copy(update={"draft": draft, "draft_tokens": count})
+        found = collected(speculate(model, trained(draft), requests, settings, Stop(), tally), len(requests))
+        assert [text.tokens for text in found] == [text.tokens for text in plain]
+        assert tally.passes + tally.taken == 30 * len(requests)
+
+
+@pytest.mark.parametrize("name", ["default", "sliding window", "ngram"])
+def test_what_the_model_itself_drafts_is_taken(name: str) -> None:
+    """Within a context: beyond it, the one that drafts starts anew at other places."""
+    model, tally, request = trained(name), Tally(), Request(PROMPTS[0], sample_generator(0, 0, 0))
+    settings = DecodingSettings(max_tokens=20, draft=name, draft_tokens=4)
+    deque(speculate(model, model, [request], settings, Stop(), tally), maxlen=0)
+    assert (tally.passes, tally.drafted, tally.taken) == (4, 16, 16)
+
+
+@pytest.mark.parametrize("name", DRAFTED_FOR)
+def test_a_reader_goes_back_and_forth(name: str) -> None:
+    """Its probabilities are those of a model that reads the text from the beginning."""
+    model = trained(name)
+    text, generator = reader(model), torch.Generator().manual_seed(0)
+    ids = [END]
+    for _ in range(12):
+        keep = int(torch.randint(1, len(ids) + 1, (1,), generator=generator))
+        ids = ids[:keep] + torch.randint(1, 19, (3,), generator=generator).tolist()
+        ids = ids[:20]  # within the context
+        count = min(3, len(ids))
+        found = text.after(ids, count)
+        for place, end in enumerate(range(len(ids) - count + 1, len(ids) + 1)):
+            expected = model.model.advance(model.model.start(1), torch.tensor([ids[:end]]))[0]
+            torch.testing.assert_close(found[place], expected, rtol=1e-9, atol=1e-9)
+
+
+class Table:
+    """A reader whose model is ln p(next | last) = table[last]."""
+
+    def __init__(self, seed: int, sharpness: float) -> None:
+        scores = torch.randn(4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        self.log_probs = (sharpness * scores).log_softmax(-1)
+
+    def room(self, ids: Sequence[int]) -> None:  # noqa: ARG002
+        return None
+
+    def after(self, ids: Sequence[int], count: int) -> Tensor:
+        return self.log_probs[list(ids[-count:])]
+
+
+@pytest.mark.parametrize(
+    ("draft", "settings"),
+    [
+        (Table(2, 1.0), {}),
+        (Table(1, 1.0), {}),  # the model itself
+        (Table(3, 6.0), {"temperature": 1.5}),  # sure of the wrong tokens
+        (Table(2, 1.0), {"top_k": 2}),
+        (Table(2, 1.0), {"top_p": 0.7, "repetition_penalty": 1.5, "repetition_window": 2}),
+        (Table(2, 1.0), {"presence_penalty": 1.0, "frequency_penalty": 0.5, "draft_tokens": 1}),
+    ],
+)
+def test_texts_have_the_distribution_of_the_model(draft: Table, settings: dict[str, Any]) -> None:
+    """Three tokens, by Pearson's statistic over all that can be drawn: its mean is their number, its deviation sqrt(2 n)."""
+    model, draws = Table(1, 1.0), 600
+    plain: dict[str, Any] = {"temperature": 1.0, "top_p": None, "repetition_penalty": 1.0, "max_tokens": 3, "draft_tokens": 2}
+    decoding = DecodingSettings(**plain | settings)
+    generator, tally, found = torch.Generator().manual_seed(5), Tally(), Counter[tuple[int, ...]]()
+    for _ in range(draws):
+        text = Text(0, [0, 3], generator)
+        found[tuple(token.id for token in speculate_text(model, draft, text, decoding, Stop(), tally))] += 1
+    statistic, possible = 0.0, 0
+    for tokens in itertools.product(range(4), repeat=3):
+        expected = draws * chance(model, tokens, decoding)
+        if expected == 0:
+            assert found[tokens] == 0
+        elif expected >= 2:
+            statistic, possible = statistic + (found[tokens] - expected) ** 2 / expected, possible + 1
+    assert statistic < possible + 3.1 * (2 * possible) ** 0.5
+    assert 0 < tally.taken <= tally.drafted
+
+
+def chance(model: Table, tokens: Sequence[int], decoding: DecodingSettings) -> float:
+    """The probability of a text after [0, 3], one token after the other."""
+    text, product = Text(0, [0, 3], torch.Generator()), 1.0
+    for token in tokens:
+        recent = torch.tensor([text.recent(decoding.repetition_window, 4)])
+        product *= shaped(model.after(text.ids, 1), recent, decoding, text.counts(4)[None])[0, token].exp().item()
+        text.append(token)
+    return product
+
+
+def test_what_cannot_take_tokens_back_is_refused() -> None:
+    for model, draft, which in (("default", "lstm", "the one that drafts"), ("linear", "ngram", "the model")):
+        with pytest.raises(UserError, match=f"draft: {which} is of a kind that cannot take tokens back"):
+            check(trained(model), trained(draft))
+    with pytest.raises(ValueError, match="draft: goes with one text at a time"):
+        DecodingSettings(draft="other", batch_size=2)
+
+
+def test_the_tally_by_hand() -> None:
+    summary = Tally(drafted=8, taken=6, passes=4).summary()
+    assert (summary["acceptance"], summary["tokens_per_pass"]) == (0.75, 2.5)
