@@ -12,6 +12,7 @@ from typing import Any
 from stages.lm import artifacts, script
 from stages.lm.artifacts import Artifact
 from stages.lm.errors import UserError
+from stages.lm.evaluation.quality import quality
 from stages.lm.inference import loading
 from stages.lm.inference.alignment import alignments
 from stages.lm.inference.filling import fill
@@ -84,7 +85,7 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
         draft.write_text("samples.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
         draft.write_text("samples.txt", readable(samples))
         draft.write_json("timing.json", speed(samples, settings.samples, time.perf_counter() - began))
-        stats = statistics(samples)
+        stats = statistics(samples) | {"quality": quality([sample["completion"] for sample in samples])}
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(inputs["model"].id, settings, stats))
     script.log.info("%s", readable(samples[:1]).strip())

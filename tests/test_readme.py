@@ -12,7 +12,7 @@ from tests.pipeline import ROOT, TINY, Project
 pytestmark = pytest.mark.slow
 
 PLACEHOLDER = re.compile(r"results/(\w+)/([\w-]+)-…")
-PAGES = ("README.md", "stages/lm/training/README.md", "stages/lm/hub/README.md")
+PAGES = ("README.md", "stages/lm/evaluation/README.md", "stages/lm/training/README.md", "stages/lm/hub/README.md")
 ONLY_PLANNED = ("--configfile", "--config ")
 """Commands that would download a corpus or train for long are planned, not run."""
 
