@@ -36,7 +36,8 @@ def positions(losses: dict[str, Bins], colours: dict[str, str], name: str) -> st
         axes.grid(axis="y")
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
-        name_levels(axes, ends, height)
+        if ends:
+            name_levels(axes, ends, height)
 
     height = max(280, 60 + LINE * (len(losses) + 1))
     alt = f"Nats per token of {', '.join(losses)} by the number of tokens read before"

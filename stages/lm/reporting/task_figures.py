@@ -32,7 +32,7 @@ def scale(results: dict[str, Results], flops: dict[str, float | None], colours: 
             axes.set_visible(False)
         for place, (axes, level) in enumerate(zip(panels, levels, strict=False)):
             shown = {experiment: found["levels"][place] for experiment, found in results.items()}
-            _panel(axes, shown, {experiment: flops[experiment] or low for experiment in results}, colours)
+            _panel(axes, shown, flops, low, colours)
             _logarithmic(axes, low, high, bool(known))
             axes.set_title(level, fontsize=12, loc="left")
             if place % across == 0:
@@ -46,15 +46,15 @@ def scale(results: dict[str, Results], flops: dict[str, float | None], colours: 
     return inline(draw, name, alt, wide=(WIDE, PANEL * tall), narrow=(NARROW, PANEL * len(levels)))
 
 
-def _panel(axes: Any, levels: dict[str, Results], places: dict[str, float], colours: dict[str, str]) -> None:
+def _panel(axes: Any, levels: dict[str, Results], flops: dict[str, float | None], low: float, colours: dict[str, str]) -> None:
     chance = next(iter(levels.values()))["chance"]
     axes.axhline(chance, color=FLOOR, linewidth=1.4, dashes=(4, 3))
-    order = sorted(levels, key=lambda experiment: places[experiment])
     for key, dashes in (("accuracy", (None, None)), ("probability", (1, 2))):
-        points = [(places[experiment], levels[experiment][key]["value"]) for experiment in order]
-        axes.plot(*zip(*points, strict=True), color=MUTED, linewidth=0.9, dashes=dashes, alpha=0.7, zorder=1)
+        points = sorted((operations, levels[experiment][key]["value"]) for experiment, operations in flops.items() if operations)
+        if points:
+            axes.plot(*zip(*points, strict=True), color=MUTED, linewidth=0.9, dashes=dashes, alpha=0.7, zorder=1)
     for experiment, found in levels.items():
-        place, tint, right = places[experiment], colours[experiment], found["accuracy"]
+        place, tint, right = flops[experiment] or low, colours[experiment], found["accuracy"]
         axes.plot([place, place], [right["low"], right["high"]], color=tint, linewidth=4, alpha=0.3, solid_capstyle="round")
         axes.plot([place], [found["probability"]["value"]], "o", color=tint, markersize=6, markerfacecolor=PAPER, clip_on=False)
         axes.plot([place], [right["value"]], "o", color=tint, markersize=6, clip_on=False, zorder=3)
