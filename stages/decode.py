@@ -19,6 +19,7 @@ from stages.lm import artifacts, script
 from stages.lm.artifacts import Artifact
 from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.errors import UserError
+from stages.lm.evaluation.quality import quality
 from stages.lm.inference import loading
 from stages.lm.inference.alignment import alignments
 from stages.lm.inference.filling import fill
@@ -83,7 +84,7 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
         began = time.perf_counter()
         completions = collected(watched(tokens, len(requests)), len(requests))
         seconds = time.perf_counter() - began
-        samples = [
+        samples: list[dict[str, Any]] = [
             {
                 "prompt": settings.prompts[number // settings.samples],
                 "sample": number % settings.samples,
@@ -99,7 +100,8 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
         draft.write_text("samples.jsonl", "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples))
         draft.write_text("samples.txt", readable(samples))
         draft.write_json("timing.json", speed(samples, settings, seconds))
-        stats = statistics(samples) | ({"speculation": tally.summary()} if tally else {})
+        stats = statistics(samples) | {"quality": quality([sample["completion"] for sample in samples])}
+        stats |= {"speculation": tally.summary()} if tally else {}
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", readme(inputs["model"].id, settings, stats))
     script.log.info("%s", readable(samples[:1]).strip())
@@ -176,7 +178,7 @@ def write_translations(args: script.Arguments, inputs: dict[str, Artifact]) -> N
     with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
         sources = [[*texts.encode(sentence), trained.end_of_text] for sentence, _ in pairs]
         found = translate_all(trained, sources, settings.search)
-        samples = [
+        samples: list[dict[str, Any]] = [
             {
                 "prompt": sentence,
                 "reference": reference,

@@ -2,8 +2,9 @@
 
 python -m stages.evaluate --config FILE --model DIR --tokens DIR --corpus DIR [--tokenizer DIR] --out DIR
 
-A model that translates is measured by its translations of a split (BLEU, chrF) and needs the tokenizer too; one that sees both
-directions by the hidden tokens that it finds; word vectors, which need the tokenizer, by their loss and by analogies.
+A language model may be given tasks, which need the tokenizer too. A model that translates is measured by its translations of a
+split (BLEU, chrF) and needs the tokenizer too; one that sees both directions by the hidden tokens that it finds; word vectors,
+which need the tokenizer, by their loss and by analogies.
 """
 
 import argparse
@@ -18,9 +19,12 @@ from stages.lm import artifacts, script
 from stages.lm.artifacts import Artifact
 from stages.lm.corpus import store
 from stages.lm.errors import UserError
+from stages.lm.evaluation.calibration import calibration, guess_documents
 from stages.lm.evaluation.classification import classify
-from stages.lm.evaluation.losses import document_losses
+from stages.lm.evaluation.losses import position_losses
 from stages.lm.evaluation.masked import fill_documents, masked_readme, masked_statistics, masked_summary
+from stages.lm.evaluation.overlap import overlap, seen_tokens
+from stages.lm.evaluation.positions import by_position
 from stages.lm.evaluation.scores import Documents, scores
 from stages.lm.evaluation.settings import (
     EvaluationSettings,
@@ -28,6 +32,8 @@ from stages.lm.evaluation.settings import (
     TranslationEvaluationSettings,
     VectorEvaluationSettings,
 )
+from stages.lm.evaluation.tasks.scoring import measure_tasks
+from stages.lm.evaluation.tasks.sources import task_examples, task_hashes
 from stages.lm.evaluation.translation import (
     reference_losses,
     statistics,
@@ -37,6 +43,7 @@ from stages.lm.evaluation.translation import (
     translation_summary,
 )
 from stages.lm.evaluation.vectors import held_out_loss, vector_readme, vector_statistics, vector_summary
+from stages.lm.evaluation.wording import readme, summary
 from stages.lm.inference import loading
 from stages.lm.inference.translating import translate_all
 from stages.lm.inference.vectors import Words
@@ -66,18 +73,32 @@ def main() -> None:
 
 
 def evaluate_documents(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
-    """The losses of a language model."""
+    """The losses of a language model, and what it makes of tasks."""
     settings = parse(EvaluationSettings, args.settings, args.config)
+    examples = task_examples(settings.tasks)
     model, tokens, corpus = inputs.values()
+    if examples:
+        inputs = inputs | {"tokenizer": tokenizer_of(args, model, "to read the tasks")}
     array = TokenArray.open(tokens.path, settings.split)
     trained = loading.load(model, settings.device, settings.threads)
     with artifacts.writing(args.out, "evaluate", settings.resolved(), inputs, {trained.module}) as draft:
         draft.seed = settings.seed
-        nats = document_losses(trained, array, args.options.batch_tokens)
+        losses = position_losses(trained, array, args.options.batch_tokens, settings.stride)
         source = source_bits(corpus, settings.split)
-        documents = Documents(nats, np.diff(array.offsets), array.document_bytes, source, array.spelled)
+        documents = Documents(losses.nats.sum(axis=1), np.diff(array.offsets), array.document_bytes, source, array.spelled)
         entropy = corpus.json("stats.json")["entropy"]
         stats = scores(documents, entropy and entropy["bits_per_byte"], settings)
+        stats |= {"positions": by_position(losses, settings), "calibration": None, "overlap": None, "tasks": {}}
+        if settings.calibration is not None:
+            stats["calibration"] = calibration(guess_documents(trained, array, settings.calibration), settings)
+        if settings.overlap is not None and settings.split != "train":
+            seen = seen_tokens(array, TokenArray.open(tokens.path, "train"), settings.overlap.n)
+            stats["overlap"] = overlap(documents, seen, settings.overlap.n, settings)
+        if examples:
+            texts = read_tokenizer(inputs["tokenizer"].path)
+            stats["tasks"], lines = measure_tasks(trained, texts, examples, settings, args.options.batch_tokens)
+            stats["task_files"] = task_hashes(settings.tasks)
+            draft.write_text("tasks.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         np.save(draft.path / "losses.npy", documents.cost)
         np.save(draft.path / "bytes.npy", documents.bytes)
         draft.write_json("stats.json", stats)
@@ -159,7 +180,9 @@ def tokenizer_of(args: script.Arguments, model: Artifact, purpose: str) -> Artif
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-tokens", type=int, metavar="N", help="most ids that go through the model at once")
-    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="the tokenizer artifact, for translators and word vectors")
+    parser.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="the tokenizer artifact, for translators, word vectors and tasks"
+    )
 
 
 def check_inputs(model: Artifact, tokens: Artifact, corpus: Artifact) -> None:
@@ -178,33 +201,6 @@ def source_bits(corpus: Artifact, split: str) -> Any:
         return None
     columns = [batch.column("bits").to_numpy() for batch in store.batches(corpus.path, split, columns=("bits",))]
     return np.concatenate(columns)
-
-
-def summary(stats: dict[str, Any]) -> str:
-    """The result in one line."""
-    bits = stats["bits_per_byte"]
-    line = f"{bits['value']:.4f} bits per byte [{bits['low']:.4f}, {bits['high']:.4f}]"
-    line += f", perplexity {stats['perplexity']['value']:.2f}"
-    if stats["spelled_bits_per_byte"] is not None:
-        line += f", {stats['spelled_bits_per_byte']:.4f} of the bits to spell unknown tokens"
-    if stats["source"]:
-        line += f", {stats['source']['excess_percent']['value']:.2f} % above the source"
-    return line
-
-
-def readme(model: str, stats: dict[str, Any]) -> str:
-    """The artifact explained to a person."""
-    return f"""# Evaluation of {model}
-
-{summary(stats)}.
-
-The split `{stats["split"]}` has {stats["documents"]:,} documents ({stats["bytes"]:,} bytes, {stats["tokens"]:,} tokens); each was
-predicted on its own. An interval holds {stats["confidence"]:.0%} of the values over documents drawn with replacement.
-
-- `stats.json`: all results
-- `losses.npy`: what each document costs in nats, its end-of-text token and the spelling of unknown tokens included (float64)
-- `bytes.npy`: the length of each document in UTF-8 bytes (int64)
-"""
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ def statistics(groups: list[comparison.Group], found: list[Experiment]) -> dict[
         for task in ("masked", "vectors")
         for experiment in representations.ranked(found, task)
     ]
-    return {"results": results, **({"translations": translated} if translated else {}), **({"others": others} if others else {})}
+    answered = {one.name: tasks for one in found if (tasks := one.value("evaluate", "stats.json", "tasks"))}
+    measured = {"translations": translated, "others": others, "tasks": answered}
+    return {"results": results, **{key: value for key, value in measured.items() if value}}
 
 
 def readme(settings: ReportSettings, groups: list[comparison.Group], found: list[Experiment]) -> str:

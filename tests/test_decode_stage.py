@@ -8,6 +8,7 @@ import pytest
 
 from stages.lm import artifacts
 from stages.lm.bpe.files import load_tokenizer
+from stages.lm.evaluation.quality import quality
 from tests.stage_runs import run, write_corpus
 from tests.toy_line import Line
 
@@ -29,6 +30,7 @@ def test_texts_for_each_prompt_that_a_seed_determines(toy_line: Line, tmp_path: 
         assert line["stop_reason"] == ("max tokens" if line["tokens"] == 40 else "end of text")
         assert "<|endoftext|>" not in line["completion"]
         assert (line["seed"], line["settings"]["max_tokens"]) == (3, 40)
+    assert artifact.json("stats.json")["quality"] == quality([line["completion"] for line in lines])
     assert artifact.manifest["content"] == artifacts.read(tmp_path / "b", "decode").manifest["content"]
     timing, tokens = artifact.json("timing.json"), sum(line["tokens"] for line in lines)
     assert (timing["at_once"], timing["tokens"]) == (2, tokens)

@@ -1,5 +1,6 @@
 """The stage evaluate as it is run."""
 
+import json
 import math
 from pathlib import Path
 
@@ -44,6 +45,41 @@ def test_results_do_not_depend_on_the_batches_and_are_the_same_bytes_again(toy_l
     assert whole.read_bytes() == again.read_bytes()
     assert (tmp_path / "a" / "stats.json").read_bytes() == (tmp_path / "b" / "stats.json").read_bytes()
     assert np.load(small) == pytest.approx(np.load(whole), rel=1e-6)
+
+
+def test_tasks_are_answered_and_every_example_is_written_down(toy_line: Line, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("- {context: Once upon a, choices: [' time', ' lime'], answer: 0}\n")
+    tasks = {
+        "own": {"source": "file", "path": str(tmp_path / "own.yaml")},
+        "agreement": {"source": "grammar", "about": "agreement", "examples": 30},
+    }
+    settings = {"tasks": tasks, "calibration": {"documents": 5}, "overlap": {"n": 5}}
+    evaluate(toy_line, toy_line.trigram, tmp_path / "out", settings, tokenizer=toy_line.tokenizer)
+    artifact = artifacts.read(tmp_path / "out", "evaluate")
+    stats = artifact.json("stats.json")
+    assert stats["tasks"]["own"]["accuracy"]["value"] == 1.0
+    near, far = stats["tasks"]["agreement"]["levels"][0], stats["tasks"]["agreement"]["levels"][2]
+    assert (near["level"], far["level"], far["chance"]) == ("next word", "two people", 0.5)
+    assert near["accuracy"]["value"] > far["accuracy"]["value"], "a trigram sees the next word and no further"
+    assert stats["task_files"] == {"own": artifacts.sha256(tmp_path / "own.yaml")}
+    lines = [json.loads(line) for line in artifact.file("tasks.jsonl").read_text().splitlines()]
+    assert sorted(line["task"] for line in lines) == ["agreement"] * 90 + ["own"]
+    right = [line["right"] for line in lines if line["task"] == "agreement"]
+    assert np.mean(right) == pytest.approx(stats["tasks"]["agreement"]["accuracy"]["value"])
+    assert stats["calibration"]["documents"] == 5
+    assert stats["overlap"]["n"] == 5
+    assert sum(row["tokens"] for row in stats["positions"]) == stats["tokens"]
+
+
+def test_a_bad_task_file_and_a_missing_tokenizer_are_refused(toy_line: Line, tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_text('{"good": "a", "bad": "b"}\n{"good": "a"}\n')
+    settings = {"tasks": {"own": {"source": "file", "path": str(tmp_path / "own.jsonl")}}}
+    inputs = {"model": toy_line.trigram, "tokens": toy_line.tokens, "corpus": toy_line.corpus}
+    said = run("evaluate", settings, tmp_path / "out", code=2, **inputs)
+    assert "own.jsonl, line 2: bad: this key is required" in said
+    (tmp_path / "own.jsonl").write_text('{"good": "a", "bad": "b"}\n')
+    assert "--tokenizer: is needed to read the tasks" in run("evaluate", settings, tmp_path / "out", code=2, **inputs)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_corpus_without_a_known_source_has_no_floor(toy_line: Line, tmp_path: Path) -> None:

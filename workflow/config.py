@@ -26,7 +26,7 @@ from stages.lm.accounting.settings import MachineSettings, SpreadSettings
 from stages.lm.bpe.settings import BpeSettings
 from stages.lm.corpus.settings import CorpusSettings
 from stages.lm.errors import UserError
-from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, VectorsSettings
+from stages.lm.evaluation.settings import EvaluationSettings, MaskedSettings, SplitSettings, VectorsSettings
 from stages.lm.hub.folder import layout_for
 from stages.lm.hub.settings import SAMPLING, ExportSettings
 from stages.lm.hub.tokenizer import check_kind
@@ -276,6 +276,9 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
     for useless in set(SHOWN_BY.values()) - {own}:
         if useless in experiment.model_fields_set:
             raise UserError(f"experiments.{name}.{useless}: means nothing to the family {family}; its settings are under {own}")
+    if experiment.model.task != "language model":
+        for useless in experiment.evaluation.model_fields_set - SplitSettings.model_fields.keys():
+            raise UserError(f"experiments.{name}.evaluation.{useless}: means nothing to the family {family}; leave it out")
 
 
 def _check_processes(where: str, experiment: Experiment, execution: Execution) -> None:

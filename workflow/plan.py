@@ -5,11 +5,12 @@ of its stage, the digests of its inputs, the stage's format version), so two con
 experiments share is one node. Snakemake's rules ask the plan; the plan knows nothing of Snakemake.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from stages.lm.corpus.sources import source_files
+from stages.lm.evaluation.tasks.sources import task_files
 from stages.lm.models import registry
 from stages.lm.studies.settings import AccountingStudy
 from stages.lm.tokenization import TokenizeSettings
@@ -94,10 +95,12 @@ def add_experiment(
     training = TrainSettings(model=experiment.model, training=experiment.training)
     threads = experiment.training.threads
 
-    def add(stage: str, settings: Mapping[str, Any], estimate: Node | None, **inputs: Node) -> Node:
+    def add(stage: str, settings: Mapping[str, Any], estimate: Node | None, files: Sequence[str] = (), /, **inputs: Node) -> Node:
         given = ("--fits", execution.fits) if stage == "estimate" and execution.fits else ()
         job = experiment.job.over(execution.job(stage)) if stage == "estimate" else execution.job(stage)
-        return plan.add(Node(stage, name, settings, inputs, (), given, loaded.get(stage, modules), threads, job, estimate))
+        return plan.add(
+            Node(stage, name, settings, inputs, tuple(files), given, loaded.get(stage, modules), threads, job, estimate)
+        )
 
     tokens = plan.add(
         Node(
@@ -115,10 +118,14 @@ def add_experiment(
     train = Node.training(name, training, tokens, options, experiment.job.over(execution.job("train")), estimate)
     tried = plan.tried.get(train.digest)
     train = plan.add(replace(train, name=tried.name) if tried else train)
-    evaluation, decoding = experiment.evaluation.resolved(), experiment.decoding.resolved()
+    evaluation, decoding = experiment.evaluation.of_split, experiment.decoding.resolved()
     read: dict[str, Node] = {}
     written: dict[str, Node] = {}
-    if experiment.model.task == "translation":  # what is measured are the texts that it writes, beside the corpus's
+    asked: list[str] = []
+    if experiment.model.task == "language model":
+        evaluation, asked = experiment.evaluation.resolved(), task_files(experiment.evaluation.tasks)
+        read = {"tokenizer": tokenizer} if experiment.evaluation.tasks else {}
+    elif experiment.model.task == "translation":  # what is measured are the texts that it writes, beside the corpus's
         evaluation |= {"search": experiment.translation.search.resolved()}
         decoding = experiment.translation.resolved()
         read, written = {"tokenizer": tokenizer}, {"corpus": corpus} if experiment.translation.split else {}
@@ -129,7 +136,7 @@ def add_experiment(
         read, written = {"tokenizer": tokenizer}, {"tokens": tokens}
     if drafter is not None:
         written = {"draft": drafter}
-    evaluate = add("evaluate", evaluation, estimate, model=train, tokens=tokens, corpus=corpus, **read)
+    evaluate = add("evaluate", evaluation, estimate, asked, model=train, tokens=tokens, corpus=corpus, **read)
     made = {
         "corpus": corpus,
         "bpe": tokenizer,

@@ -90,6 +90,20 @@ def test_extends_works_over_several_steps() -> None:
             },
             "experiments.gpt.export.top_p: means nothing to the family bert, which does not sample; leave it out",
         ),
+        (
+            "experiments.gpt",
+            {
+                "tokenizer": "bpe",
+                "model": {"family": "bert", "layers": 1, "heads": 2, "d_model": 16, "context_length": 32},
+                "evaluation": {"split": "valid", "tasks": {}},
+            },
+            "experiments.gpt.evaluation.tasks: means nothing to the family bert; leave it out",
+        ),
+        (
+            "experiments.gpt.evaluation",
+            {"tasks": {"x": {"source": "grammar", "about": "states"}}},
+            "experiments.gpt.evaluation.tasks.x.about: input should be 'agreement', 'coreference' or 'state', not 'states'",
+        ),
         ("experiments.b", {"extends": "gtp"}, "experiments.b.extends: unknown entry 'gtp'; did you mean 'gpt'?"),
         ("experiments.gpt.extends", "gpt", "experiments.gpt.extends: goes in a circle: gpt -> gpt"),
         ("experiments.b", {"extends": ["gpt"]}, "experiments.b.extends: should be the name of another entry"),

@@ -1,5 +1,10 @@
 """The plan: what a setting changes, what experiments share, where artifacts lie."""
 
+from pathlib import Path
+
+import pytest
+
+from stages.lm.errors import UserError
 from tests.workflow.configs import BASE, changed
 from workflow.config import read
 from workflow.plan import STAGES, Plan, build
@@ -59,6 +64,22 @@ def test_a_study_of_accounting_waits_for_nothing() -> None:
     study = next(node for node in plan.stage("study") if node.name == "costs")
     assert (dict(study.inputs), study.threads) == ({}, 1)
     assert plan.stage("report")[0].settings["studies"]["costs"] == study.id
+
+
+def test_tasks_need_the_tokenizer_and_wait_for_their_files(tmp_path: Path) -> None:
+    assert moved("experiments.gpt.evaluation", {"tasks": {"who": {"source": "grammar", "about": "state"}}}) == {
+        "evaluate", "export", "report",
+    }  # fmt: skip
+    file = tmp_path / "own.jsonl"
+    file.write_text('{"good": "a", "bad": "b"}\n')
+    data = changed("experiments.gpt.evaluation", {"tasks": {"own": {"source": "file", "path": str(file)}}})
+    (evaluate,) = build(read(data)).stage("evaluate")
+    assert evaluate.files == (str(file),)
+    assert evaluate.inputs["tokenizer"].stage == "bpe"
+    assert "tokenizer" not in build(read(BASE)).stage("evaluate")[0].inputs
+    file.write_text('{"good": "a"}\n')
+    with pytest.raises(UserError, match=r"tasks\.own: .*own\.jsonl, line 1: bad: this key is required"):
+        build(read(data))
 
 
 def test_a_written_default_moves_nothing() -> None:

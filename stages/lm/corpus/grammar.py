@@ -118,6 +118,23 @@ class Sample(NamedTuple):
     bits: float
 
 
+class Mentioned(NamedTuple):
+    """A mention in a derived text: of which role, in which form, as the characters from `start` to `stop`."""
+
+    role: str
+    form: str
+    start: int
+    stop: int
+
+
+class Used(NamedTuple):
+    """A rule in a derivation: its symbol, the character where its text begins, and what it changes in the state."""
+
+    symbol: str
+    start: int
+    then: Mapping[str, str]
+
+
 class Entropy(NamedTuple):
     """Expectations over the texts of a grammar, exact up to rounding."""
 
@@ -206,8 +223,8 @@ class Grammar:
 
     def sample(self, seed: int, index: int) -> Sample:
         """Document `index` of the corpus with `seed`: a function of the two, whatever else was sampled before."""
-        uniform = random.Random(f"{seed}:{index}").random
-        return _Derivation(self, uniform).run()
+        derived = Derivation(self, random.Random(f"{seed}:{index}").random)
+        return Sample(derived.text, derived.bits)
 
     def _part_outcome(self, part: Part, state: State) -> Outcome:
         match part:
@@ -269,38 +286,49 @@ class Grammar:
                 return True
 
 
-class _Derivation:
-    """One leftmost derivation in the making."""
+class Derivation:
+    """One leftmost derivation: its text, and how it came about. Its choices are made by uniform numbers in [0, 1)."""
 
     def __init__(self, grammar: Grammar, uniform: Callable[[], float]) -> None:
         self.grammar, self.uniform = grammar, uniform
         self.state = grammar.initial
         self.cast: dict[str, Word] = {}
-        self.pieces: list[str] = []
+        self.mentions: list[Mentioned] = []
+        self.used: list[Used] = []
         self.bits = 0.0
-
-    def run(self) -> Sample:
-        self._derive(self.grammar.start)
-        return Sample("".join(self.pieces), self.bits)
+        self._pieces: list[str] = []
+        self._length = 0
+        self._derive(grammar.start)
+        self.text = "".join(self._pieces)
 
     def _derive(self, symbol: str) -> None:
         cumulative, choices = self.grammar._weighted_choices(symbol, self.state)
         choice = choices[min(bisect(cumulative, self.uniform()), len(choices) - 1)]
         self.bits -= math.log2(choice.probability)
+        self.used.append(Used(symbol, self._length, choice.then))
         for part in choice.parts:
             match part:
                 case Literal(text):
-                    self.pieces.append(text)
+                    self._write(text)
                 case Call(symbol):
                     self._derive(symbol)
                 case Draw(category):
-                    self.pieces.append(self._pick(self.grammar.lexicon[category])[""])
+                    self._write(self._pick(self.grammar.lexicon[category])[""])
                 case Mention(role, form, introduces):
                     if introduces:
                         self._introduce(role)
-                    self.pieces.append(self.cast[self.state.value(role)][form])
+                    self._mention(self.state.value(role), form)
         if choice.then:
             self.state = self.state.after(choice.then)
+
+    def _write(self, piece: str) -> None:
+        self._pieces.append(piece)
+        self._length += len(piece)
+
+    def _mention(self, role: str, form: str) -> None:
+        word = self.cast[role][form]
+        self.mentions.append(Mentioned(role, form, self._length, self._length + len(word)))
+        self._write(word)
 
     def _introduce(self, role: str) -> None:
         held = [id(word) for word in self.cast.values()]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stages.lm.errors import UserError
 from stages.lm.evaluation.bootstrap import interval, resampled_sums
-from stages.lm.evaluation.settings import EvaluationSettings
+from stages.lm.evaluation.settings import SplitSettings
 from stages.lm.inference.loading import Trained
 from stages.lm.models.bert.model import BertLM, mask_id
 from stages.lm.progress import progress
@@ -67,7 +67,7 @@ def _fill(trained: Trained, document: NDArray[Any]) -> tuple[float, int, int]:
     return nats, len(places), right
 
 
-def masked_statistics(filled: Filled, settings: EvaluationSettings) -> dict[str, Any]:
+def masked_statistics(filled: Filled, settings: SplitSettings) -> dict[str, Any]:
     """The content of an evaluation's stats.json."""
     columns = np.stack(filled, axis=1).astype(np.float64)
     totals, resampled = columns.sum(axis=0), resampled_sums(columns, settings.bootstrap_samples, settings.seed)

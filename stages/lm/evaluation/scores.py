@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.lm.evaluation.bootstrap import Interval, interval, resampled_sums
-from stages.lm.evaluation.settings import EvaluationSettings
+from stages.lm.evaluation.bootstrap import Difference, Interval, interval, paired, resampled_sums
+from stages.lm.evaluation.settings import SplitSettings
 from stages.lm.tokenizers.spelling import NATS_PER_LETTER
 
 
@@ -42,7 +42,7 @@ class Documents(NamedTuple):
         return self.nats if self.spelled is None else self.nats + NATS_PER_LETTER * self.spelled
 
 
-def scores(documents: Documents, entropy_rate: float | None, settings: EvaluationSettings) -> dict[str, Any]:
+def scores(documents: Documents, entropy_rate: float | None, settings: SplitSettings) -> dict[str, Any]:
     """The content of an evaluation's stats.json; `entropy_rate` is the source's exact entropy in bits per byte."""
     source_bits = np.zeros(len(documents.nats)) if documents.source_bits is None else documents.source_bits
     bits, cost = documents.nats / math.log(2), documents.cost / math.log(2)
@@ -77,14 +77,11 @@ def scores(documents: Documents, entropy_rate: float | None, settings: Evaluatio
 
 
 def difference(
-    nats: NDArray[np.float64], others: NDArray[np.float64], lengths: NDArray[np.int64], settings: EvaluationSettings
-) -> Interval:
+    nats: NDArray[np.float64], others: NDArray[np.float64], lengths: NDArray[np.int64], settings: SplitSettings
+) -> Difference:
     """How many bits per byte more one model spends than another on the same documents of `lengths` bytes, paired.
 
     Of two infinite losses none is the greater.
     """
     more = np.subtract(nats, others, out=np.zeros_like(nats), where=nats != others)
-    columns = np.stack([more / math.log(2), lengths], axis=1)
-    totals = columns.sum(axis=0)
-    resampled = resampled_sums(columns, settings.bootstrap_samples, settings.seed)
-    return interval(totals[0] / totals[1], resampled[:, 0] / resampled[:, 1], settings.confidence)
+    return paired(more / math.log(2), lengths.astype(np.float64), settings)

@@ -2,14 +2,15 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from stages.lm.evaluation.tasks.settings import TaskSettings
 from stages.lm.inference.settings import FillingSettings, NeighbourSettings, SearchSettings
 from stages.lm.settings import Settings
 
 
-class EvaluationSettings(Settings):
-    """What is measured. How many documents go through the model at once is no setting: it changes no result."""
+class SplitSettings(Settings):
+    """What every evaluation is told. How many documents go through the model at once is no setting: it changes no result."""
 
     split: Literal["train", "valid", "test"] = "test"
     """The split of the corpus whose documents are predicted, all of them."""
@@ -25,7 +26,42 @@ class EvaluationSettings(Settings):
     """Processor threads of the model; a fixed number, because the order of floating-point sums depends on it."""
 
 
-class TranslationEvaluationSettings(EvaluationSettings):
+class CalibrationSettings(Settings):
+    """Whether the model is as often right as it is sure: its most probable next tokens, in bins by their probabilities."""
+
+    documents: int = Field(default=200, ge=1)
+    """So many documents of the split, evenly spread, are guessed, each from its beginning as far as the context reaches."""
+    bins: int = Field(default=15, ge=1)
+    """Bins of equal width."""
+
+
+class OverlapSettings(Settings):
+    """How much of the split stands in the training text word for word."""
+
+    n: int = Field(default=13, ge=1)
+    """Tokens in a row that count as seen where the training text has the same."""
+
+
+class EvaluationSettings(SplitSettings):
+    """What is measured of a language model; of other models only what is said of the split and the intervals."""
+
+    stride: PositiveInt | None = None
+    """Tokens by which windows advance over a document that is longer than the context, half a context if not given. Fewer leave
+    every token more before it to be predicted from, and take longer."""
+    calibration: CalibrationSettings | None = CalibrationSettings()
+    """null leaves it out."""
+    overlap: OverlapSettings | None = OverlapSettings()
+    """null leaves it out; the train split is never compared with itself."""
+    tasks: dict[str, TaskSettings] = {}
+    """Tasks by name, answered by likelihood."""
+
+    @property
+    def of_split(self) -> dict[str, Any]:
+        """The part that every evaluation wants."""
+        return {name: value for name, value in self.resolved().items() if name in SplitSettings.model_fields}
+
+
+class TranslationEvaluationSettings(SplitSettings):
     """What is measured of a translator, and how its translations are found."""
 
     search: SearchSettings = SearchSettings()
@@ -57,7 +93,7 @@ class MaskedMeasures(Settings):
     """null leaves the fine-tuning out."""
 
 
-class MaskedEvaluationSettings(EvaluationSettings, MaskedMeasures):
+class MaskedEvaluationSettings(SplitSettings, MaskedMeasures):
     """The settings of the evaluate stage for a model that fills in blanks."""
 
 
@@ -89,7 +125,7 @@ class VectorMeasures(Settings):
         return self
 
 
-class VectorEvaluationSettings(EvaluationSettings, VectorMeasures):
+class VectorEvaluationSettings(SplitSettings, VectorMeasures):
     """The settings of the evaluate stage for word vectors."""
 
 

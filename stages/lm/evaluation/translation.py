@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stages.lm.errors import UserError
 from stages.lm.evaluation.bootstrap import Interval, interval, resampled_sums
-from stages.lm.evaluation.settings import EvaluationSettings
+from stages.lm.evaluation.settings import SplitSettings
 from stages.lm.inference.loading import Trained
 from stages.lm.inference.translating import by_length
 from stages.lm.models.seq2seq.interface import Seq2Seq
@@ -47,7 +47,7 @@ def reference_losses(trained: Trained, pairs: PairArray) -> NDArray[np.float64]:
     return losses
 
 
-def translation_scores(hypotheses: Sequence[str], references: Sequence[str], settings: EvaluationSettings) -> dict[str, Measured]:
+def translation_scores(hypotheses: Sequence[str], references: Sequence[str], settings: SplitSettings) -> dict[str, Measured]:
     """BLEU and chrF of a corpus of translations, with bootstrap intervals over sentences."""
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
@@ -55,7 +55,7 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[str], set
     return {name: _measured(metric, hypotheses, references, settings) for name, metric in (("bleu", BLEU()), ("chrf", CHRF()))}
 
 
-def _measured(metric: Any, hypotheses: Sequence[str], references: Sequence[str], settings: EvaluationSettings) -> Measured:
+def _measured(metric: Any, hypotheses: Sequence[str], references: Sequence[str], settings: SplitSettings) -> Measured:
     value = metric.corpus_score(list(hypotheses), [list(references)]).score
     counts = np.array(metric._extract_corpus_statistics(list(hypotheses), [list(references)]), dtype=np.float64)
     sums = resampled_sums(counts, settings.bootstrap_samples, settings.seed)  # (samples, counts)
@@ -64,7 +64,7 @@ def _measured(metric: Any, hypotheses: Sequence[str], references: Sequence[str],
 
 
 def statistics(
-    nats: NDArray[np.float64], tokens: NDArray[np.int64], scores: dict[str, Measured], settings: EvaluationSettings
+    nats: NDArray[np.float64], tokens: NDArray[np.int64], scores: dict[str, Measured], settings: SplitSettings
 ) -> dict[str, Any]:
     """The content of an evaluation's stats.json: `tokens` are those of each reference, its end-of-text token included."""
     columns = np.stack([nats, tokens.astype(np.float64)], axis=1)

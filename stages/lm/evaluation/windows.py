@@ -20,18 +20,18 @@ class Window(NamedTuple):
         return self.stop - self.start
 
 
-def windows(lengths: Iterable[int], context_length: int | None) -> Iterator[Window]:
+def windows(lengths: Iterable[int], context_length: int | None, stride: int | None = None) -> Iterator[Window]:
     """The windows of documents with `lengths` ids each (their end-of-text id included), in order.
 
-    A document that fits is one window. A longer one is read in full windows that advance by half a context, so that past the
-    first window every token is predicted from at least `context_length / 2` tokens before it.
+    A document that fits is one window. A longer one is read in full windows that advance by `stride` tokens, half a context if
+    not given, so that past the first window every token is predicted from more than `context_length - stride` tokens.
     """
     for document, length in enumerate(lengths):
         size = length + 1 if context_length is None else context_length + 1
         stop = min(size, length + 1)
         yield Window(document, 0, 1, stop)
         while stop < length + 1:
-            first, stop = stop, min(stop + max(1, (size - 1) // 2), length + 1)
+            first, stop = stop, min(stop + (stride or max(1, (size - 1) // 2)), length + 1)
             yield Window(document, stop - size, first, stop)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stages.lm.artifacts import title
 from stages.lm.evaluation.bootstrap import Interval
-from stages.lm.reporting.cells import Cell, count, operations
+from stages.lm.reporting.cells import Cell, count, operations, probability
 from stages.lm.reporting.comparison import Group, Row, difference_between
 from stages.lm.reporting.configuration import flat
 from stages.lm.reporting.experiments import Experiment
@@ -21,6 +21,8 @@ class Variant:
     more: Cell
     """Bits per byte more than the base."""
     interval: Cell
+    p: Cell
+    """Of the difference being none."""
     even: bool
     """Whether the interval holds zero."""
     bits: Cell
@@ -88,6 +90,7 @@ def _line(row: Row, changed: list[str], base: Experiment | None) -> Variant:
         changes=changed,
         more=Cell("base") if interval is None else experiment.cell("evaluate", _signed(interval["value"])),
         interval=experiment.cell("evaluate", _ends(interval)),
+        p=experiment.cell("evaluate", interval and probability(interval["p"])),
         even=even,
         bits=experiment.cell("evaluate", f"{row.bits['value']:.4f}"),
         parameters=trained(record["parameters"] and count(record["parameters"])),

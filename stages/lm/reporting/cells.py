@@ -58,6 +58,11 @@ def percent(number: float) -> str:
     return f"{number:.1f}{SPACE}%"
 
 
+def probability(number: float) -> str:
+    """A p-value with two digits, however small: 0.34, 0.002."""
+    return f"{number:.2g}"
+
+
 def table_text(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Rows of the same columns as a table for a terminal."""
     lines = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stages.lm.accounting.reconcile import errors
-from stages.lm.evaluation.bootstrap import Interval
+from stages.lm.evaluation.bootstrap import Difference, Interval
 from stages.lm.evaluation.scores import difference
 from stages.lm.evaluation.settings import EvaluationSettings
 from stages.lm.reporting.cells import MISSING, SPACE, count, percent
@@ -21,7 +21,7 @@ COLUMNS = (
     "experiment", "family", "corpus", "split", "documents", "parameters", "tokens_seen", "training_flops", "training_seconds",
     "tokens_per_second", "peak_memory_bytes", "perplexity", "bits_per_byte", "bits_per_byte_low", "bits_per_byte_high",
     "spelled_bits_per_byte", "excess_percent", "excess_percent_low", "excess_percent_high", "behind_best", "behind_best_low",
-    "behind_best_high",
+    "behind_best_high", "behind_best_p",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ class Row:
     """One experiment's results."""
 
     experiment: Experiment
-    behind: Interval | None
+    behind: Difference | None
     """Bits per byte more than the group's best, on the same documents."""
 
     @property
@@ -73,7 +73,7 @@ class Row:
                 f"{name}_low": found and found["low"],
                 f"{name}_high": found and found["high"],
             }
-        return values
+        return values | {"behind_best_p": self.behind and self.behind["p"]}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def compare(experiments: Iterable[Experiment]) -> list[Group]:
     return groups
 
 
-def difference_between(experiment: Experiment, base: Experiment) -> Interval:
+def difference_between(experiment: Experiment, base: Experiment) -> Difference:
     """How many bits per byte more an experiment spends than another on the same documents, paired."""
     own, others = experiment.parts["evaluate"], base.parts["evaluate"]
     nats, lowest = np.load(own.file("losses.npy")), np.load(others.file("losses.npy"))

@@ -7,15 +7,17 @@ from typing import Any
 from stages.lm.artifacts import Artifact
 from stages.lm.reporting import configuration, data, figures
 from stages.lm.reporting.ablations import ablations
+from stages.lm.reporting.closer import closer
 from stages.lm.reporting.comparison import Group
 from stages.lm.reporting.curves import all_curves
 from stages.lm.reporting.estimates import estimates
 from stages.lm.reporting.experiments import Experiment
 from stages.lm.reporting.representations import blanks, word_vectors
-from stages.lm.reporting.samples import samples
+from stages.lm.reporting.samples import samples, variety
 from stages.lm.reporting.studies.page import studies
 from stages.lm.reporting.svg import colour
 from stages.lm.reporting.sweeps import sweeps
+from stages.lm.reporting.tasks import tasks
 from stages.lm.reporting.translations import translations
 from stages.lm.reporting.views import views
 
@@ -41,9 +43,12 @@ def render(
         "experiments": experiments,
         "series": series,
         "groups": list(views(groups, colours)),
+        "closer": closer(experiments, groups, colours),
+        "tasks": tasks(experiments, colours),
         "ablations": ablations(experiments, groups),
         "learning": [(one, figures.learning(one, colours, f"learning-{number}")) for number, one in enumerate(curves)],
         "prompts": samples(experiments),
+        "variety": variety(experiments),
         "studies": studies(studied or {}, colours, series, experiments[0].page),
         "sweeps": sweeps(searched or {}, experiments[0].page),
         "translation": translations(experiments),

@@ -1,10 +1,14 @@
 """Texts by all models, side by side for each prompt."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from stages.lm.reporting.cells import Cell
-from stages.lm.reporting.experiments import Experiment
+from stages.lm.artifacts import title
+from stages.lm.corpus import store
+from stages.lm.evaluation.quality import quality
+from stages.lm.reporting.cells import Cell, count
+from stages.lm.reporting.experiments import Experiment, distinct
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,34 @@ class Prompt:
 
     prompt: str
     texts: dict[str, list[Text]] = field(default_factory=dict)
+
+
+def variety(experiments: Sequence[Experiment]) -> list[dict[str, Cell]]:
+    """How varied the texts of each experiment are, and as much text of the corpus itself; empty where nothing was measured."""
+    measured = [one for one in experiments if one.value("decode", "stats.json", "quality")]
+    rows = [_variety_row(one.name, one, "decode", one.value("decode", "stats.json", "quality")) for one in measured]
+    return [*rows, *(_corpus_row(one, measured) for one in distinct(measured, "corpus"))]
+
+
+def _corpus_row(experiment: Experiment, measured: Sequence[Experiment]) -> dict[str, Cell]:
+    """Documents that no model was trained on, as many as the first experiment wrote texts, cut to the length of those."""
+    written = [line["completion"] for line in measured[0].lines("decode", "samples.jsonl")]
+    corpus = experiment.parts["corpus"]
+    texts = (text for split in ("test", "valid", "train") for text in store.documents(corpus.path, split))
+    cut = [text[: len(own)] for text, own in zip(texts, written, strict=False)]
+    return _variety_row(f"corpus {title(corpus.id)}", experiment, "corpus", quality(cut))
+
+
+def _variety_row(name: str, experiment: Experiment, stage: str, found: dict[str, Any]) -> dict[str, Cell]:
+    def share(value: float | None) -> Cell:
+        return experiment.cell(stage, None if value is None else f"{value:.3f}")
+
+    return {
+        "texts of": Cell(name),
+        **{f"distinct-{n}": share(value) for n, value in found["distinct"].items()},
+        "repeated": share(found["repeated"]),
+        "words": experiment.cell(stage, count(found["words"])),
+    }
 
 
 def samples(experiments: Iterable[Experiment]) -> list[Prompt]:

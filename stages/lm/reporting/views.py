@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stages.lm.artifacts import title
 from stages.lm.evaluation.bootstrap import Interval
 from stages.lm.reporting import figures
-from stages.lm.reporting.cells import Cell, count, duration, operations, percent
+from stages.lm.reporting.cells import Cell, count, duration, operations, percent, probability
 from stages.lm.reporting.comparison import Group, Row
 from stages.lm.reporting.experiments import Experiment
 from stages.lm.reporting.ladder import Ladder, ladder
@@ -24,6 +24,8 @@ class RowView:
     spelled: Cell | None
     """Of the bits per byte, those that spell what unknown tokens hide."""
     behind: Cell
+    p: Cell
+    """Of the difference from the best being none."""
     perplexity: Cell
     parameters: Cell
     operations: Cell
@@ -80,6 +82,7 @@ def _row(row: Row) -> RowView:
         excess=evaluated(row.excess and percent(row.excess["value"])),
         spelled=evaluated(f"{record['spelled_bits_per_byte']:.4f}") if record["spelled_bits_per_byte"] else None,
         behind=Cell("best") if row.behind is None else evaluated(f"+{row.behind['value']:.4f}"),
+        p=Cell("") if row.behind is None else evaluated(probability(row.behind["p"])),
         perplexity=evaluated(f"{record['perplexity']:.2f}"),
         parameters=_trained(experiment, record["parameters"] and count(record["parameters"])),
         operations=_trained(experiment, record["training_flops"] and operations(record["training_flops"])),

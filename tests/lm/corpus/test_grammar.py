@@ -1,6 +1,7 @@
 """The grammar engine against enumeration by brute force, and the toy grammar through a parser that counts derivations."""
 
 import math
+import random
 import re
 import statistics
 from collections import defaultdict
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.lm.corpus import toy
-from stages.lm.corpus.grammar import Grammar, Rule
+from stages.lm.corpus.grammar import Derivation, Grammar, Rule
 
 LEXICON = {
     "name": [{"": "Al", "she": "he"}, {"": "Beatrix", "she": "she"}, {"": "Zoë", "she": "she"}],
@@ -196,6 +197,21 @@ def test_mean_surprisal_and_length_of_toy_stories_are_the_exact_ones() -> None:
     ):
         assert statistics.fmean(values) == pytest.approx(exact, abs=4 * statistics.stdev(values) / math.sqrt(len(values)))
     assert len({sample.text for sample in samples}) == len(samples)
+
+
+def test_a_derivation_knows_where_its_words_and_rules_stand() -> None:
+    grammar = toy.stories()
+    for index in range(200):
+        story = Derivation(grammar, random.Random(f"6:{index}").random)
+        assert (story.text, story.bits) == grammar.sample(6, index)
+        for mention in story.mentions:
+            assert story.text[mention.start : mention.stop] == story.cast[mention.role][mention.form]
+        asked = next(used.start for used in story.used if used.symbol == "WHERE")
+        assert re.match('"(I have it here|[A-Z][a-z]+ has it|The [a-z]+ has it|Nobody has it)[,."]', story.text[asked:])
+        values = dict(toy.VALUES)
+        for used in story.used:
+            values |= used.then
+        assert story.state.value("dream") == values["dream"]
 
 
 def test_toy_stories_are_well_formed_english() -> None:

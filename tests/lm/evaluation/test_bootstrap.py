@@ -1,9 +1,12 @@
 """Intervals against the normal theory, and what pairing must do."""
 
+import math
+
 import numpy as np
 import pytest
 
-from stages.lm.evaluation.bootstrap import interval, resampled_sums
+from stages.lm.evaluation.bootstrap import interval, p_value, paired, ratios, resampled_sums
+from stages.lm.evaluation.settings import EvaluationSettings
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_theory() -> None:
@@ -51,3 +54,43 @@ def test_the_seed_decides() -> None:
     columns = np.random.default_rng(4).random((30, 1))
     assert np.array_equal(resampled_sums(columns, 20, seed=5), resampled_sums(columns, 20, seed=5))
     assert not np.array_equal(resampled_sums(columns, 20, seed=5), resampled_sums(columns, 20, seed=6))
+
+
+def test_ratios_have_their_intervals_column_by_column() -> None:
+    generator = np.random.default_rng(6)
+    tops, bottoms = generator.random((80, 3)), generator.random((80, 3))
+    settings = EvaluationSettings(bootstrap_samples=200, seed=3)
+    sums = resampled_sums(np.concatenate([tops, bottoms], axis=1), 200, 3)
+    for column, found in enumerate(ratios(tops, bottoms, settings)):
+        expected = interval(tops[:, column].sum() / bottoms[:, column].sum(), sums[:, column] / sums[:, 3 + column], 0.95)
+        assert found == pytest.approx(expected)
+
+
+def test_draws_without_a_column_say_nothing_of_it() -> None:
+    tops, bottoms = np.array([[0.0], [6.0], [0.0]]), np.array([[0.0], [2.0], [0.0]])
+    assert ratios(tops, bottoms, EvaluationSettings(bootstrap_samples=100)) == [{"value": 3.0, "low": 3.0, "high": 3.0}]
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.1, 0.2])
+def test_the_p_value_is_that_of_the_normal_theory(shift: float) -> None:
+    values = np.random.default_rng(8).normal(0.0, 1.0, size=500)
+    values += shift - values.mean()
+    found = paired(values, np.ones(500), EvaluationSettings(bootstrap_samples=4000))
+    z = shift / (values.std() / np.sqrt(500))
+    assert found["value"] == pytest.approx(shift)
+    assert found["p"] == pytest.approx(math.erfc(z / math.sqrt(2)), abs=0.03)
+
+
+def test_alike_models_are_told_apart_as_often_as_the_p_value_says() -> None:
+    generator = np.random.default_rng(9)
+    found = [
+        paired(generator.normal(0.0, 1.0, size=100), np.ones(100), EvaluationSettings(bootstrap_samples=400, seed=trial))["p"]
+        for trial in range(400)
+    ]
+    assert np.mean(np.array(found) < 0.1) == pytest.approx(0.1, abs=0.04)
+
+
+def test_no_difference_at_all_is_as_probable_as_can_be_and_none_is_impossible() -> None:
+    assert p_value(np.zeros(100)) == 1.0
+    assert p_value(np.full(999, 0.3)) == pytest.approx(0.002)
+    assert p_value(np.full(999, -math.inf)) == pytest.approx(0.002)

@@ -76,5 +76,6 @@ def test_the_paired_difference_is_sharper_than_the_models_apart() -> None:
     found = difference(worse, better, lengths, SETTINGS)
     assert found["value"] == pytest.approx(0.01 * better.sum() / math.log(2) / lengths.sum())
     assert 0 < found["low"] < found["value"] < found["high"]
+    assert found["p"] == pytest.approx(2 / 201)
     apart = scores(Documents(worse, lengths, lengths, None), None, SETTINGS)["bits_per_byte"]
     assert found["high"] - found["low"] < (apart["high"] - apart["low"]) / 10

@@ -26,6 +26,8 @@ def test_the_best_comes_first_and_the_others_are_measured_against_it(workshop: W
     assert second.behind is not None
     assert second.behind["value"] == pytest.approx(second.bits["value"] - best.bits["value"])
     assert 0 < second.behind["low"] < second.behind["value"] < second.behind["high"]
+    assert second.record()["behind_best_p"] == second.behind["p"] < 0.05
+    assert best.record()["behind_best_p"] is None
 
 
 def test_the_floor_is_the_surprisal_of_the_same_documents(workshop: Workshop) -> None:

@@ -14,12 +14,20 @@ from stages.lm.artifacts import Artifact
 from stages.lm.bpe.files import save_tokenizer
 from stages.lm.bpe.tokenizer import Tokenizer
 from stages.lm.corpus.store import SPLITS, SplitWriter, schema
+from stages.lm.evaluation.calibration import Guesses, calibration
+from stages.lm.evaluation.losses import PositionLosses
+from stages.lm.evaluation.overlap import overlap
+from stages.lm.evaluation.positions import by_position
+from stages.lm.evaluation.quality import quality
 from stages.lm.evaluation.scores import Documents, scores
 from stages.lm.evaluation.settings import EvaluationSettings
+from stages.lm.evaluation.tasks.examples import Example
+from stages.lm.evaluation.tasks.scoring import task_lines, task_statistics
 
 STORY = "Once upon a time there was a fox & a <hen>. They shared a pie.\n\n"
 END = "<|endoftext|>"
 DOCUMENTS = 40
+TESTED = EvaluationSettings(bootstrap_samples=200)
 
 
 @dataclass
@@ -155,7 +163,8 @@ class Workshop:
 
     def evaluate(self, train: str, tokens: str, corpus: str, name: str, bits: float = 0.9, split: str = "test") -> str:
         """An evaluation that found about so many bits per byte."""
-        settings = EvaluationSettings(split=split, bootstrap_samples=200)  # type: ignore[arg-type]
+        asked = {"order": {"source": "file", "path": "order.jsonl"}}
+        settings = EvaluationSettings.model_validate({"split": split, "bootstrap_samples": 200, "tasks": asked})
         known = self.made[corpus].json("stats.json")["entropy"]
         generator = np.random.default_rng(2)
         lengths = generator.integers(60, 600, size=DOCUMENTS)
@@ -169,8 +178,29 @@ class Workshop:
         with self._writing("evaluate", name, settings.resolved(), model=train, tokens=tokens, corpus=corpus) as draft:
             np.save(draft.path / "losses.npy", documents.nats)
             np.save(draft.path / "bytes.npy", documents.bytes)
-            draft.write_json("stats.json", scores(documents, known and known["bits_per_byte"], settings))
+            stats = scores(documents, known and known["bits_per_byte"], settings) | self._closer(documents, bits)
+            stats["tasks"], lines = self._answers(bits)
+            draft.write_json("stats.json", stats)
+            draft.write_text("tasks.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
         return self._keep("evaluate")
+
+    def _closer(self, documents: Documents, bits: float) -> dict[str, Any]:
+        """Losses that fall with the position, guesses that are a little too sure, and some text that was seen before."""
+        read = np.array([[3.0 * bits, 2.0 * bits, 1.0 * bits]] * DOCUMENTS)
+        sure = np.array([[2.0, 0.0, 8.0]] * DOCUMENTS)
+        return {
+            "positions": by_position(PositionLosses(read, np.ones(read.shape, np.int64)), TESTED),
+            "calibration": calibration(Guesses(sure, sure * [[0.2, 0.5, 0.9]], sure * [[0.2, 0.5, 0.8]]), TESTED),
+            "overlap": overlap(documents, (documents.tokens - 1) // 10 * (np.arange(DOCUMENTS) % 2), 13, TESTED),
+        }
+
+    def _answers(self, bits: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """A task of two levels, of which the fewer bits a model needs the more it answers."""
+        examples = [Example("c", ("a", "b"), place % 2, "near" if place < 20 else "far") for place in range(DOCUMENTS)]
+        rightly = [place % 10 < 10 / bits**2 for place in range(DOCUMENTS)]
+        preferred = [one.answer if right else 1 - one.answer for one, right in zip(examples, rightly, strict=True)]
+        nats = [np.array([1.0 + place, 2.0 - place]) for place in preferred]
+        return {"order": task_statistics(examples, nats, TESTED)}, task_lines("order", examples, nats)
 
     def decode(self, train: str, tokenizer: str, name: str) -> str:
         """A few texts, one of them with characters that HTML and JSON treat specially."""
@@ -182,7 +212,7 @@ class Workshop:
         with self._writing("decode", name, {"prompts": ["", "The fox"]}, model=train, tokenizer=tokenizer) as draft:
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             (draft.path / "samples.jsonl").write_text(text, encoding="utf-8")
-            draft.write_json("stats.json", {"samples": 2})
+            draft.write_json("stats.json", {"samples": 2, "quality": quality([text for _, text in texts])})
         return self._keep("decode")
 
     def experiment(

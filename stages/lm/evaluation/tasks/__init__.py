@@ -1,0 +1,1 @@
+"""Tasks that are answered by likelihood: which of some texts does a model find the most probable?"""
