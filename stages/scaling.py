@@ -51,9 +51,9 @@ def main() -> None:
         found = found_in(settings.study, fitted)
         stats = summary.numbers(settings.study, found, fitted, last[0] if last else None)
         stats |= {"experiment": settings.experiment, "floor": floor(corpus, tokens)}
-        coming = [] if last or isinstance(found, str) else [Request(number=count, parameters=dict(found.predicted.parameters))]
+        coming = None if last or isinstance(found, str) else found.predicted
         draft.write_json("stats.json", stats)
-        draft.write_json("next.json", [request.resolved() for request in coming])
+        draft.write_json("next.json", [Request(number=count, parameters=dict(coming.parameters)).resolved()] if coming else [])
         draft.write_json("trainings.json", trainings(fitted))
         draft.write_json("timing.json", {"seconds": [float(trial.json("timing.json")["seconds"]) for trial in made]})
         draft.write_text("runs.csv", summary.as_csv(rows))
@@ -100,7 +100,7 @@ def trainings(rows: list[dict[str, Any]]) -> list[dict[str, float]]:
 
 def readme(stats: Mapping[str, Any]) -> str:
     """The artifact explained to a person."""
-    laws = "" if stats["problem"] else f"\n{summary.law_table(stats)}\n\n{summary.formula(stats)}\n"
+    laws = "" if not stats["laws"] else f"\n{summary.law_table(stats)}\n\n{summary.formula(stats)}\n"
     text = "\n\n".join(summary.sentences(stats))
     return f"""# Scaling laws of {stats["experiment"]}
 

@@ -7,6 +7,7 @@ import pytest
 
 FOUNDATION = {"errors", "settings", "provenance", "artifacts", "progress", "script", "children", "locks"}
 SUBJECTS = [
+    "lineage",
     "corpus",
     "bpe",
     "tokenizers",

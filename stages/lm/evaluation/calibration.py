@@ -23,7 +23,9 @@ from stages.lm.progress import progress
 from stages.lm.tokens import TokenArray
 
 LONGEST = 1024
-"""Tokens of a document that are guessed where the context would reach further: all their distributions are in memory at once."""
+"""Tokens of a document that are guessed at most: all their distributions are in memory at once."""
+UNBOUNDED = 256
+"""The same for models without a context, which are asked for one token after the other."""
 
 
 class Guesses(NamedTuple):
@@ -61,7 +63,7 @@ def guess_documents(trained: Trained, tokens: TokenArray, settings: CalibrationS
 
 def _guess(trained: Trained, document: NDArray[Any], bins: int) -> NDArray[np.float64]:
     """The three rows of `Guesses` for one document (ids, the last one the end of text): (3, bins)."""
-    length = min(len(document), trained.model.context_length or LONGEST, LONGEST)
+    length = min(len(document), trained.model.context_length or UNBOUNDED, LONGEST)
     ids = torch.from_numpy(np.concatenate(([trained.end_of_text], document[:length])).astype(np.int64)).to(trained.device)
     best = next_log_probs(trained.model, ids[None, :-1])[0].max(dim=-1)  # (length,)
     confidence, right = best.values.exp().cpu().numpy(), (best.indices.to(ids.device) == ids[1:]).cpu().numpy()

@@ -29,7 +29,7 @@ class SplitSettings(Settings):
 class CalibrationSettings(Settings):
     """Whether the model is as often right as it is sure: its most probable next tokens, in bins by their probabilities."""
 
-    documents: int = Field(default=200, ge=1)
+    documents: int = Field(default=100, ge=1)
     """So many documents of the split, evenly spread, are guessed, each from its beginning as far as the context reaches."""
     bins: int = Field(default=15, ge=1)
     """Bins of equal width."""

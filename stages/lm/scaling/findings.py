@@ -85,8 +85,10 @@ class Findings:
     fitted: Fitted
     lowest: PowerLaw | None
     """The lowest loss at a budget, without a floor."""
-    predicted: Run
+    predicted: Run | None
     """The training that comes next."""
+    problem: str | None
+    """Why there is none."""
 
 
 def row(run: Run, outcome: Outcome) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def row(run: Run, outcome: Outcome) -> dict[str, Any]:
 
 
 def findings(study: ScalingSettings, rows: Sequence[Row]) -> Findings:
-    """What the trainings at the budgets say. Raises UserError where they are too few, or too strange, to predict anything."""
+    """What the trainings at the budgets say. Raises UserError where they are too few for a fit."""
     usable = [row for row in rows if row["loss"] is not None]
     if len(usable) < LEAST_RUNS:
         raise UserError(f"{len(usable)} trainings have a loss, and a fit needs {LEAST_RUNS}")
@@ -123,7 +125,10 @@ def findings(study: ScalingSettings, rows: Sequence[Row]) -> Findings:
     minima = [_minima(budget, [one for one in alike if one.compute_budget == budget]) for budget in study.budgets]
     losses = {found["budget"]: found["lowest"]["loss"] for found in minima if found["lowest"]}
     law = fit_power_law(list(losses), list(losses.values())) if len(losses) >= 3 else None
-    return Findings(minima, laws, fitted, law, _next(study, laws))
+    try:
+        return Findings(minima, laws, fitted, law, _next(study, laws), None)
+    except UserError as error:
+        return Findings(minima, laws, fitted, law, None, str(error))
 
 
 def _training(row: Row, compute: float) -> Training:
@@ -144,13 +149,13 @@ def _minima(budget: float, trainings: Sequence[Training]) -> dict[str, Any]:
 
 def _next(study: ScalingSettings, laws: Mapping[Method, Optimal]) -> Run:
     """The training at the final budget, of the size that the chosen law gives."""
+    named = f"size_by {study.size_by}"
     if study.size_by not in laws:
         raise UserError(
-            f"size_by {study.size_by}: fewer than three budgets have a minimum between their smallest and largest size"
+            f"{named}: fewer than three budgets have a minimum between their smallest and largest size; give sizes about it, or "
+            "another size_by"
         )
     law = laws[study.size_by].parameters
     if not 0 < law["exponent"] < 1:
-        raise UserError(
-            f"size_by {study.size_by}: the best size goes with the power {law['exponent']:.2f} of compute, which is no law"
-        )
+        raise UserError(f"{named}: the best size goes with the power {law['exponent']:.2f} of compute, which is no law to follow")
     return planned(study, study.predict, at(law, study.predict))

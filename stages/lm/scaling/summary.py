@@ -21,13 +21,12 @@ POINTS = 60
 def numbers(study: ScalingSettings, found: Findings | str, rows: Sequence[Row], last: Row | None) -> dict[str, Any]:
     """What a study found, or why it has not; `last` is the training that was predicted, as soon as it is made."""
     stats: dict[str, Any] = {"kind": study.kind, "study": study.model_dump(mode="json", exclude={"kind", "base"})}
-    stats |= {"runs": [*rows, *([last] if last else [])], "problem": None, "minima": [], "prediction": None, "outcome": None}
+    stats |= {"runs": [*rows, *([last] if last else [])], "minima": [], "laws": {}, "prediction": None, "outcome": None}
     if isinstance(found, str):
         return stats | {"problem": found}
-    law, run = found.fitted, found.predicted
-    size, tokens = (last["parameters"], last["tokens"]) if last else (run.size, run.tokens)
-    prediction = law.prediction(size, tokens)
-    return stats | {
+    law = found.fitted
+    stats |= {
+        "problem": found.problem,
         "minima": found.minima,
         "laws": {
             method: {"parameters": each.parameters, "tokens": each.tokens, "at": [at(part, study.predict) for part in each]}
@@ -36,9 +35,16 @@ def numbers(study: ScalingSettings, found: Findings | str, rows: Sequence[Row], 
         "parametric": {name: law.interval(attrgetter(name)) for name in Parametric._fields},
         "exponents": {"lowest": found.lowest, "above_e": law.interval(_above_e)},
         "frontier": [_lowest(law, float(compute)) for compute in np.geomspace(study.budgets[0], study.predict, POINTS)],
-        "prediction": {"compute": study.predict, "parameters": size, "tokens": tokens, **prediction},
-        "outcome": last and _outcome(last, prediction),
     }
+    if last:
+        size, tokens = last["parameters"], last["tokens"]
+    elif found.predicted:
+        size, tokens = found.predicted.size, found.predicted.tokens
+    else:
+        return stats
+    prediction = law.prediction(size, tokens)
+    shown = {"compute": study.predict, "parameters": size, "tokens": tokens, **prediction}
+    return stats | {"prediction": shown, "outcome": last and _outcome(last, prediction)}
 
 
 def _lowest(law: Fitted, compute: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The study of scaling laws on the page: prediction beside outcome, laws, trainings, and what the plots say in words."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,13 @@ def test_the_outcome_stands_beside_the_prediction(tmp_path: Path) -> None:
     assert "The prediction, by the parametric law" in page
 
 
-def test_a_study_that_predicts_nothing_shows_its_trainings_and_says_why(tmp_path: Path) -> None:
-    settings, rows, _ = standard()
-    view, page = shown(tmp_path, numbers(settings, "too few", rows, None) | {"experiment": "gpt", "floor": None})
-    assert list(view.figures) == ["isoflops"]
-    assert list(view.tables) == ["runs"]
-    assert "Nothing is predicted: too few." in page
+def test_a_study_that_predicts_nothing_shows_what_is_known_and_says_why(tmp_path: Path) -> None:
+    settings, rows, found = standard()
+    stats = numbers(settings, replace(found, predicted=None, problem="no minimum"), rows, None)
+    view, page = shown(tmp_path, stats | {"experiment": "gpt", "floor": None})
+    assert list(view.figures) == ["isoflops", "laws", "frontier"]
+    assert list(view.tables) == ["runs", "laws"]
+    assert "Nothing is predicted: no minimum." in page
 
 
 def test_a_study_whose_trainings_all_failed_has_no_plot(tmp_path: Path) -> None:

@@ -93,13 +93,18 @@ def test_a_larger_training_that_diverges_has_no_loss_to_compare() -> None:
 
 
 def test_sizes_that_all_lie_on_one_side_have_no_minimum() -> None:
+    """What is known is told all the same; another method may go on from there."""
     settings = study(sizes=[600, 1_200, 2_400])
     rows = measured(settings)
-    with pytest.raises(UserError, match="size_by parabola: fewer than three budgets have a minimum"):
-        findings(settings, rows)
-    found = findings(study(sizes=[600, 1_200, 2_400], size_by="parametric"), rows)
-    assert all(one["lowest"]["at_edge"] for one in found.minima)
+    found = findings(settings, rows)
+    assert found.predicted is None
     assert "parabola" not in found.laws
+    assert all(one["lowest"]["at_edge"] for one in found.minima)
+    stats = numbers(settings, found, rows, None)
+    assert (stats["prediction"], list(stats["laws"])) == (None, ["lowest", "parametric"])
+    said = sentences(stats)
+    assert said[0].startswith("Nothing is predicted: size_by parabola: fewer than three budgets have a minimum between")
+    assert said[1].startswith("The lowest training is the smallest or the largest one at 1e+11, 2e+11, 4e+11, 8e+11 FLOPs")
 
 
 def test_text_that_is_read_again_is_told() -> None:

@@ -77,7 +77,7 @@ def test_every_parameter_is_in_exactly_one_group(tied: bool) -> None:
 def test_the_built_optimizer_uses_the_settings() -> None:
     model = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
     optimizer = build_optimizer(model, TrainingSettings(betas=(0.8, 0.9), eps=1e-6, weight_decay=0.3))
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0]  # only this library's Linear is decayed
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]  # the matrix, the bias
     assert optimizer.param_groups[0]["betas"] == (0.8, 0.9)
 
 

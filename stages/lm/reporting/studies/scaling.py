@@ -17,15 +17,11 @@ def view(source: Source) -> StudyView:
     measured = any(row["loss"] is not None for row in stats["runs"])
     figures = {"isoflops": isoflops(stats, f"{source.figure}-isoflops")} if measured else {}
     facts = {"sentences": sentences(stats), "experiment": stats["experiment"], "floor": stats["floor"]}
-    if not stats["problem"]:
-        tables |= {
-            "prediction": [_prediction(source, stats)],
-            "laws": [_law(source, method, law, stats) for method, law in stats["laws"].items()],
-        }
-        figures |= {
-            "laws": laws(stats, f"{source.figure}-laws"),
-            "frontier": frontier(stats, f"{source.figure}-frontier"),
-        }
+    if stats["prediction"]:
+        tables["prediction"] = [_prediction(source, stats)]
+    if stats["laws"]:
+        tables["laws"] = [_law(source, method, law, stats) for method, law in stats["laws"].items()]
+        figures |= {"laws": laws(stats, f"{source.figure}-laws"), "frontier": frontier(stats, f"{source.figure}-frontier")}
         facts |= {
             "formula": formula(stats),
             "exponents": _exponents(stats),

@@ -73,7 +73,8 @@ def laws(stats: Stats, name: str) -> str:
                 axes.plot(ends, values, color=tint, linewidth=1.4)
                 axes.plot([point[0] for point in points], [point[1] for point in points], "o", color=tint, markersize=5)
                 seen += [*values, *(point[1] for point in points)]
-            axes.plot([ends[1]], [stats["prediction"][kind]], "o", color=INK, markersize=8, markerfacecolor="none")
+            for predicted in _predicted(stats):
+                axes.plot([predicted["compute"]], [predicted[kind]], "o", color=INK, markersize=8, markerfacecolor="none")
             axes.set_xscale("log")
             axes.set_yscale("log")
             _ticks(axes.xaxis, *limits(ends))
@@ -123,10 +124,12 @@ def frontier(stats: Stats, name: str) -> str:
         axes.grid(axis="y")
         name_levels(axes, levels, 380)
 
-    predicted = stats["prediction"]
-    alt = f"The lowest loss by compute: predicted {predicted['value']:.4f} [{predicted['low']:.4f}, {predicted['high']:.4f}]"
-    found = stats["outcome"] and stats["outcome"]["loss"]
-    alt += f" at {predicted['compute']:.3g} FLOPs, found {found:.4f}" if found else f" at {predicted['compute']:.3g} FLOPs"
+    alt = "The lowest loss by compute"
+    for predicted in _predicted(stats):
+        interval = f"[{predicted['low']:.4f}, {predicted['high']:.4f}]"
+        alt += f": predicted {predicted['value']:.4f} {interval} at {predicted['compute']:.3g} FLOPs"
+        found = stats["outcome"] and stats["outcome"]["loss"]
+        alt += f", found {found:.4f}" if found else ""
     return inline(draw, name, alt, wide=(WIDE, 380), narrow=(NARROW, 340))
 
 
