@@ -85,7 +85,7 @@ def train(settings: TrialSettings, options: argparse.Namespace, tokens: Path) ->
     ended = children.run(command, yaml.safe_dump(TrainSettings.resolved(settings)))
     if ended.code in STOPPED:
         raise Stopped(f"the training was told to stop ({ended.code}); the same command goes on")
-    if ended.code > 128:
+    if ended.code - 128 in set(signal.Signals):
         return f"ended by {signal.Signals(ended.code - 128).name}"
     return ended.last_line.removeprefix("error: ") if ended.code else None
 
@@ -100,7 +100,12 @@ def read_lines(file: Path, until: int | None) -> list[dict[str, Any]]:
 
 def outcome_of(settings: TrialSettings, tokens: Artifact, metrics: list[dict[str, Any]], failure: str | None) -> Outcome:
     vocab_size = int(tokens.json("stats.json")["vocab_size"])
-    flops = float(training_flops(forward_flops_per_token(settings.model, vocab_size), 1))
+    try:
+        flops = float(training_flops(forward_flops_per_token(settings.model, vocab_size), 1))
+    except UserError:
+        if failure is None:
+            raise
+        flops = 0.0  # a model that cannot be built costs nothing
     uniform = math.log(vocab_size) if settings.model.task != "vectors" else None  # whose loss is over few words
     return summary(metrics, settings.until, flops, uniform, failure)
 

@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,13 @@ def environment() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     host = {"name": platform.node(), "system": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count()}
-    return {"versions": versions, "host": host}
+    return {"versions": versions, "host": host | _gpu()}
+
+
+def _gpu() -> dict[str, str]:
+    """The GPU, where this process has used one."""
+    torch = sys.modules.get("torch")
+    return {"gpu": torch.cuda.get_device_name()} if torch is not None and torch.cuda.is_initialized() else {}
 
 
 def _cpu_name() -> str:

@@ -2,22 +2,30 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import yaml
 from pydantic import ValidationError
 
 from stages.lm import script
-from stages.lm.artifacts import verify
+from stages.lm.artifacts import sha256, verify
 from stages.lm.errors import UserError
 from stages.lm.lineage.graph import Made, upwards
 from stages.lm.settings import Settings, explain
-from workflow.config import read
+from workflow.config import Config, read
+from workflow.nodes import Plan
 from workflow.plan import build
 from workflow.rounds import on_disk
 
 RESULTS = Path("results")
+
+DECISIVE = {"machine", "engine", "jobs"}
+"""What counts of `execution`: the rest influences no result, and is not for a claim to say on another's machine."""
+DECISIVE_OF_JOBS = {"nodes", "processes", "gpus"}
+
+COMPUTING = ("python", "numpy", "numba", "torch", "transformers", "accelerate")
+"""What may round differently in another version."""
 
 
 class Measure(Settings):
@@ -29,26 +37,24 @@ class Measure(Settings):
 
 
 class Content(Settings):
-    """An artifact: what is in it, and the version of the code that made it."""
+    """An artifact: what is in it, the version of the code that made it, and the kind of machine."""
 
     content: str
     """A hash over all files that a seed determines."""
     code: str
+    machine: str
+    """Processor, GPU if one was used, and the versions of what computes."""
 
 
 class Claim(Settings):
-    """What a run found, and all that is needed to try it again."""
+    """What a run found, and what is needed to try it again beside the project and the files that it names."""
 
     claim: Literal[1]
     """The version of this format."""
     config: dict[str, Any]
-    """The config that was run, as it was given."""
-    machine: dict[str, Any]
-    """Processor, cores, system."""
-    versions: dict[str, str]
-    """Of Python and the libraries."""
+    """The config that was run, as it was given, without what only says how jobs are run."""
     files: dict[str, str]
-    """The sha256 of every file that the corpora were read from."""
+    """The sha256 of every file that was read from outside the results: texts, sweep files, variants, tasks, weights."""
     artifacts: dict[str, Content]
     """By id, inputs before what is made of them."""
     results: dict[str, dict[str, Measure]]
@@ -58,7 +64,7 @@ class Claim(Settings):
 
 
 def read_claim(file: Path) -> Claim:
-    """The claim in a file. Raises UserError where it is none, or one of another version of the format."""
+    """The claim in a file. Raises UserError where it is none, one of another version of the format, or one that may do harm."""
     data = script.read_settings(str(file))
     version = data.get("claim")
     if version != 1:
@@ -66,49 +72,91 @@ def read_claim(file: Path) -> Claim:
         raise UserError(f"{file}: claim {version!r}: this version of the project reads claims of version 1"
                         f"{'; update it to read this one' if newer else ', which `snakemake claim` writes'}")  # fmt: skip
     try:
-        return Claim.model_validate(data)
+        claim = Claim.model_validate(data)
     except ValidationError as error:
         raise UserError(f"{file}: {'; '.join(explain(Claim, detail, '') for detail in error.errors())}") from None
+    _check_variants(claim.config, str(file))
+    return claim.model_copy(update={"config": decisive(claim.config)})
+
+
+def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without what only says how jobs are run: partitions, options, containers, trackers."""
+    shown: dict[str, Any] = json.loads(json.dumps(config))
+    execution = {key: value for key, value in shown.pop("execution", {}).items() if key in DECISIVE}
+    if "jobs" in execution:
+        execution["jobs"] = {stage: _decisive_job(job) for stage, job in execution["jobs"].items()}
+    for experiment in shown.get("experiments", {}).values():
+        if isinstance(experiment, dict) and "job" in experiment:
+            experiment["job"] = _decisive_job(experiment["job"])
+    return shown | ({"execution": execution} if execution else {})
+
+
+def _decisive_job(job: Any) -> Any:
+    return {key: value for key, value in job.items() if key in DECISIVE_OF_JOBS} if isinstance(job, dict) else job
+
+
+def _check_variants(config: Any, where: str) -> None:
+    """Raise UserError where the code of a model is to be taken from outside the checkout."""
+    for experiment in (config.get("experiments") or {}).values():
+        model = experiment.get("model") if isinstance(experiment, dict) else None
+        path = PurePath(str(model.get("file", ""))) if isinstance(model, dict) else PurePath()
+        if path.is_absolute() or ".." in path.parts:
+            raise UserError(f"{where}: {path}: a claim may run code of this checkout only; copy the file into it")
 
 
 def claim_of(config: Mapping[str, Any]) -> Claim:
     """What a finished run of a config claims. Raises UserError where it is not finished, or not whole."""
-    report = report_of(config)
+    shown = decisive(config)
+    checked = read(shown)
+    plan = build(checked, follow=on_disk)
+    report = report_of(plan)
+    if report is None:
+        raise UserError("results/report: the run of this config is not finished; run it first")
     made = list(upwards(report))
     for one in made:
         if faults := verify(one.path):
             raise UserError(f"{one.path}: is damaged: {'; '.join(faults)}; run the config again, then claim it")
+        for role, above in one.inputs.items():
+            if above is None:
+                raise UserError(f"{one.path}: its input {role} is not here any more; run the config again, then claim it")
     seconds: dict[str, float] = {}
     for one in made:
         seconds[one.stage] = seconds.get(one.stage, 0.0) + one.manifest["wall_seconds"]
     return Claim(
         claim=1,
-        config=json.loads(json.dumps(config)),
-        machine={key: report.manifest["host"][key] for key in ("cpu", "cores", "system")},
-        versions=report.manifest["versions"],
-        files=dict(files(made)),
-        artifacts={
-            f"{one.stage}/{one.manifest['name']}": Content(content=one.manifest["content"], code=one.manifest["code"])
-            for one in made
-        },
-        results={name: dict(measures(evaluated.stats)) for name, evaluated in evaluations(report)},
+        config=shown,
+        files=files(checked, plan, made),
+        artifacts={identity(one): content(one) for one in made},
+        results={name: dict(measures(evaluated.stats)) for name, evaluated in evaluations(plan)},
         costs={stage: round(total, 1) for stage, total in seconds.items()},
     )
 
 
-def report_of(config: Mapping[str, Any]) -> Made:
-    """The report of a finished run. Raises UserError where it is not made."""
-    plan = build(read(config), follow=on_disk)
+def identity(made: Made) -> str:
+    return f"{made.stage}/{made.manifest['name']}"
+
+
+def content(made: Made) -> Content:
+    """What a claim says of an artifact."""
+    host, versions = made.manifest["host"], made.manifest["versions"]
+    kind = [host["cpu"], *([host["gpu"]] if "gpu" in host else [])]
+    kind += [f"{name} {versions[name]}" for name in COMPUTING if name in versions]
+    return Content(content=made.manifest["content"], code=made.manifest["code"], machine=", ".join(kind))
+
+
+def report_of(plan: Plan) -> Made | None:
+    """The report of a finished run."""
     report = plan.stage("report")
-    if not plan.is_whole or not (RESULTS / report[0].id / "manifest.json").exists():
-        raise UserError("results/report: the run of this config is not finished; run it first")
-    return Made.at(RESULTS / report[0].id)
+    finished = plan.is_whole and report and (RESULTS / report[0].id / "manifest.json").exists()
+    return Made.at(RESULTS / report[0].id) if finished else None
 
 
-def evaluations(report: Made) -> Iterator[tuple[str, Made]]:
-    """The evaluation of each experiment of a report."""
-    for name, stages in report.settings["experiments"].items():
-        yield name, Made.at(RESULTS / stages["evaluate"])
+def evaluations(plan: Plan) -> Iterator[tuple[str, Made]]:
+    """The evaluation of each experiment, as far as they are made."""
+    for name, nodes in plan.experiments.items():
+        folder = RESULTS / nodes["evaluate"].id
+        if (folder / "manifest.json").exists():
+            yield name, Made.at(folder)
 
 
 def measures(stats: Any, above: str = "") -> Iterator[tuple[str, Measure]]:
@@ -121,11 +169,12 @@ def measures(stats: Any, above: str = "") -> Iterator[tuple[str, Measure]]:
             yield from measures(value, f"{above}.{key}" if above else key)
 
 
-def files(made: list[Made]) -> Iterator[tuple[str, str]]:
-    """The files outside the project that corpora were read from, with their sha256."""
-    for one in made:
-        if one.stage == "corpus":
-            yield from ((file["name"], file["sha256"]) for file in one.stats.get("files", []))
+def files(config: Config, plan: Plan, made: list[Made]) -> dict[str, str]:
+    """The files outside the results that a run read, with their sha256: those of the corpora as the corpora remember them."""
+    found = {file["name"]: file["sha256"] for one in made if one.stage == "corpus" for file in one.stats.get("files", [])}
+    named = {file for node in plan.nodes.values() for file in node.files} | {sweep.file for sweep in config.sweeps.values()}
+    named |= {str(getattr(experiment.model, "file", "")) for experiment in config.experiments.values()}
+    return found | {name: sha256(Path(name)) for name in sorted(named - found.keys()) if name and Path(name).is_file()}
 
 
 def as_text(claim: Claim) -> str:

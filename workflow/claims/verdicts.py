@@ -1,30 +1,41 @@
 """Whether a claim holds: its artifacts and numbers beside those that were found, one by one, with the reason where they part.
 
-What a seed determines has to be equal byte for byte on the same kind of machine: processor and library versions. On another one,
-where matrix products are summed in another order, trained weights part after some digits: there a result holds where it lies in
-the interval that was claimed with it.
+What a seed determines has to be equal byte for byte on the same kind of machine: processor, GPU, versions of what computes.
+On another one, where matrix products are summed in another order, trained weights part after some digits: there a result holds
+where each value lies in the interval of the other. Whatever the claim leaves out of what its own config makes counts against it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Literal
 
-from stages.lm import artifacts, provenance
-from stages.lm.lineage.graph import Made
+from stages.lm import artifacts
+from stages.lm.lineage.graph import Made, upwards
 from stages.lm.reporting.cells import Cell, table_text
-from workflow.claims.claim import RESULTS, Claim, Measure, files, measures
-from workflow.config import read
+from workflow.claims.claim import RESULTS, Claim, Content, Measure, content, evaluations, files, identity, measures, report_of
+from workflow.config import Config, read
+from workflow.nodes import Plan
 from workflow.plan import build
 from workflow.rounds import on_disk
 
 Verdict = Literal["equal", "holds", "differs", "altered", "missing"]
 GOOD: tuple[Verdict, ...] = ("equal", "holds")
 
+EXACT = ("corpus", "bpe", "tokenize")
+"""Stages that compute with whole numbers and text alone: their bytes are the same on every machine."""
+
+ROUNDS = ("trial", "sweep", "scaling", "report")
+"""Stages whose artifacts depend on losses by their very names, where a search or a study goes in rounds."""
+
+LEFT_OUT = "the claim leaves it out"
+
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was claimed."""
+    """One thing that was claimed, or should have been."""
 
+    kind: Literal["file", "artifact", "result"]
     name: str
     claimed: str
     found: str
@@ -33,114 +44,131 @@ class Row:
 
 
 def check(claim: Claim) -> list[Row]:
-    """A row for every artifact and every result, in the order in which they are made. Raises UserError for a wrong config."""
-    plan = build(read(claim.config), follow=on_disk)
-    planned = {node.id for node in plan.nodes.values()}
-    parted = dict(_parted(claim))
-    here = {identity: _made(identity) for identity in claim.artifacts}
-    rows = [_artifact(identity, claim, here, identity in planned, parted) for identity in claim.artifacts]
-    rows += [
-        Row(f"file {name}", claimed[:12], found[:12], "differs", "the text is another one")
-        for name, claimed, found in _texts(claim, here)
-    ]
-    return rows + list(_results(claim, here, bool(parted)))
+    """A row for every file, artifact and result, inputs before what is made of them. Raises UserError for a bad config."""
+    config = read(claim.config)
+    plan = build(config, follow=on_disk)
+    judge = Judge(claim, plan, config)
+    return [*judge.files(), *judge.artifacts(), *judge.results()]
 
 
-def _made(identity: str) -> Made | None:
-    folder = RESULTS / identity
-    return Made.at(folder) if (folder / artifacts.MANIFEST).is_file() else None
+class Judge:
+    """A claim, and what is found here."""
 
+    def __init__(self, claim: Claim, plan: Plan, config: Config) -> None:
+        self.claim, self.plan, self.config = claim, plan, config
+        report = report_of(plan)
+        self.here = {identity(one): one for one in upwards(report)} if report else {}
+        self.planned = {node.id for node in plan.nodes.values()} | self.here.keys()
+        for name in claim.artifacts.keys() & self.planned - self.here.keys():  # of a run that is not finished
+            if (RESULTS / name / artifacts.MANIFEST).is_file():
+                self.here[name] = Made.at(RESULTS / name)
+        self.has_rounds = any(not search.is_settled for search in config.searches.values()) or bool(config.scalings)
 
-def _parted(claim: Claim) -> Iterator[tuple[str, str]]:
-    """In what this machine is of another kind than the one of the claim."""
-    here = provenance.environment()
-    for name, version in claim.versions.items():
-        if here["versions"].get(name) != version:
-            yield name, f"{name} {here['versions'].get(name, 'missing')} instead of {version}"
-    if here["host"]["cpu"] != claim.machine["cpu"]:
-        yield "cpu", f"another processor, {here['host']['cpu']}"
+    @cached_property
+    def other(self) -> set[str]:
+        """The artifacts that were made on another kind of machine than claimed, or from such."""
+        found: set[str] = set()
+        for name, made in self.here.items():
+            claimed = self.claim.artifacts.get(name)
+            above = {entry["id"] for entry in made.manifest["inputs"].values()}
+            if above & found or (claimed and claimed.machine != content(made).machine):
+                found.add(name)
+        return found
 
+    def files(self) -> Iterator[Row]:
+        found = files(self.config, self.plan, list(self.here.values()))
+        for name in dict.fromkeys([*self.claim.files, *found]):
+            claimed, here = self.claim.files.get(name), found.get(name)
+            if claimed is None or here is None:
+                reason = LEFT_OUT if claimed is None else "it is not here"
+                yield Row("file", name, _short(claimed), _short(here), "missing", reason)
+            elif claimed != here:
+                yield Row("file", name, _short(claimed), _short(here), "differs", "it is another one than was claimed")
+            else:
+                yield Row("file", name, _short(claimed), _short(here), "equal")
 
-def _artifact(identity: str, claim: Claim, here: Mapping[str, Made | None], is_planned: bool, parted: Mapping[str, str]) -> Row:
-    claimed, found = claim.artifacts[identity], here[identity]
-    if not is_planned:
-        reason = (
-            "the claim's own config makes no such artifact: one of the two was changed, or this version of the project is another"
-        )
-        return Row(identity, claimed.content[:12], "–", "altered", reason)
-    if found is None:
-        return Row(identity, claimed.content[:12], "–", "missing", "it is not made here")
-    content = str(found.manifest["content"])
-    if faults := artifacts.verify(found.path):
-        return Row(identity, claimed.content[:12], content[:12], "altered", f"{faults[0]}, in {found.path}")
-    if content == claimed.content:
-        return Row(identity, claimed.content[:12], content[:12], "equal")
-    above = [one.title for one in found.inputs.values() if one and _differs(one, claim)]
-    if above:
-        reason = f"its input {above[0]} differs"
-    elif found.manifest["code"] != claimed.code:
-        reason = f"code {found.manifest['code']} instead of {claimed.code}"
-    else:
-        reason = next(iter(parted.values()), "nothing that is recorded: not the same text, or a claim that was changed")
-    return Row(identity, claimed.content[:12], content[:12], "holds" if parted else "differs", reason)
+    def artifacts(self) -> Iterator[Row]:
+        yield from (self.artifact(name, claimed) for name, claimed in self.claim.artifacts.items())
+        for name, made in self.here.items():
+            if name not in self.claim.artifacts:
+                here, tolerated = _short(content(made).content), self.is_of_rounds(made.stage)
+                reason = "a search went another way here" if tolerated else LEFT_OUT
+                yield Row("artifact", name, "–", here, "holds" if tolerated else "missing", reason)
 
+    def is_of_rounds(self, stage: str) -> bool:
+        """Whether an artifact may bear another name here, because losses decided what was tried."""
+        return self.has_rounds and stage in ROUNDS and bool(self.other)
 
-def _differs(made: Made, claim: Claim) -> bool:
-    claimed = claim.artifacts.get(f"{made.stage}/{made.manifest['name']}")
-    return claimed is not None and claimed.content != made.manifest["content"]
-
-
-def _texts(claim: Claim, here: Mapping[str, Made | None]) -> Iterator[tuple[str, str, str]]:
-    """Files with another content than was claimed: name, claimed, found."""
-    found = dict(files([made for made in here.values() if made]))
-    for name, sha256 in claim.files.items():
-        if name in found and found[name] != sha256:
-            yield name, sha256, found[name]
-
-
-def _results(claim: Claim, here: Mapping[str, Made | None], is_other: bool) -> Iterator[Row]:
-    experiments = _evaluations(here)
-    for experiment, claimed in claim.results.items():
-        made = experiments.get(experiment)
-        found = dict(measures(made.stats)) if made else {}
-        for name, measure in claimed.items():
-            yield _result(
-                f"{experiment} {name}", measure, found.get(name), made is not None and not _differs(made, claim), is_other
+    def artifact(self, name: str, claimed: Content) -> Row:
+        stage, made = name.partition("/")[0], self.here.get(name)
+        if made is None or name not in self.planned:
+            if self.is_of_rounds(stage):
+                return Row("artifact", name, _short(claimed.content), "–", "holds", "a search went another way here")
+            if name in self.planned:
+                return Row("artifact", name, _short(claimed.content), "–", "missing", "it is not made here")
+            reason = (
+                "the claim's own config makes no such artifact: one of the two was changed, or the project is of another version"
             )
+            return Row("artifact", name, _short(claimed.content), "–", "altered", reason)
+        found = content(made)
+        row = partial(Row, "artifact", name, _short(claimed.content), _short(found.content))
+        if faults := artifacts.verify(made.path):
+            return row("altered", f"{faults[0]}, in {made.path}")
+        if found.content == claimed.content:
+            return row("equal")
+        inputs = [one for one in made.inputs.values() if one and self.differs(one)]
+        if not inputs and found.code != claimed.code:
+            return row("differs", f"code {found.code} instead of {claimed.code}")
+        reason = f"its input {inputs[0].stage} {inputs[0].title} differs" if inputs else "nothing that is recorded explains it"
+        if stage not in EXACT and name in self.other:
+            return row("holds", reason if inputs else f"another kind of machine: {found.machine}")
+        return row("differs", reason)
 
+    def differs(self, made: Made) -> bool:
+        claimed = self.claim.artifacts.get(identity(made))
+        return claimed is not None and claimed.content != made.manifest["content"]
 
-def _evaluations(here: Mapping[str, Made | None]) -> dict[str, Made]:
-    """The evaluation of each experiment, as the report among the artifacts names it."""
-    report = next((made for made in here.values() if made and made.stage == "report"), None)
-    shown: Mapping[str, Any] = report.settings["experiments"] if report else {}
-    named = {experiment: here.get(stages["evaluate"]) for experiment, stages in shown.items()}
-    return {experiment: made for experiment, made in named.items() if made}
+    def results(self) -> Iterator[Row]:
+        made = dict(evaluations(self.plan))
+        for experiment in dict.fromkeys([*self.claim.results, *made]):
+            evaluated = made.get(experiment)
+            found = dict(measures(evaluated.stats)) if evaluated else {}
+            claimed = self.claim.results.get(experiment, {})
+            for name in dict.fromkeys([*claimed, *found]):
+                yield self.result(f"{experiment} {name}", claimed.get(name), found.get(name), evaluated)
 
-
-def _result(name: str, claimed: Measure, found: Measure | None, is_claimed_artifact: bool, is_other: bool) -> Row:
-    if found is None:
-        return Row(name, f"{claimed.value:.6g}", "–", "missing", "it is not measured here")
-    shown = (name, f"{claimed.value:.6g}", f"{found.value:.6g}")
-    if found == claimed:
-        return Row(*shown, "equal")
-    if is_claimed_artifact:
-        return Row(*shown, "altered", "the very artifact that was claimed holds another number")
-    if is_other and claimed.low <= found.value <= claimed.high:
-        return Row(*shown, "holds", f"within {claimed.low:.6g} to {claimed.high:.6g}, on another kind of machine")
-    return Row(*shown, "differs", "outside the interval that was claimed" if is_other else "on the same kind of machine")
+    def result(self, name: str, claimed: Measure | None, found: Measure | None, evaluated: Made | None) -> Row:
+        values = f"{claimed.value:.6g}" if claimed else "–", f"{found.value:.6g}" if found else "–"
+        row = partial(Row, "result", name, *values)
+        if claimed is None or found is None or evaluated is None:
+            return row("missing", LEFT_OUT if claimed is None else "it is not measured here")
+        if repr(found) == repr(claimed):  # as text, where what is not a number equals itself
+            return row("equal")
+        if not self.differs(evaluated):
+            return row("altered", "the very artifact that was claimed holds another number")
+        if identity(evaluated) not in self.other:
+            return row("differs", "on the same kind of machine")
+        if claimed.low <= found.value <= claimed.high and found.low <= claimed.value <= found.high:
+            return row("holds", "each lies in the interval of the other, on another kind of machine")
+        intervals = " and ".join(f"{measure.low:.6g} to {measure.high:.6g}" for measure in (found, claimed))
+        return row("differs", f"not within {intervals}")
 
 
 def as_text(rows: list[Row]) -> str:
-    """What was found: all results, the artifacts that are not equal, and a last line."""
-    shown = [row for row in rows if row.verdict != "equal" or "/" not in row.name]
+    """What was found: all results, what is not equal of the rest, and a last line."""
+    shown = [row for row in rows if row.verdict != "equal" or row.kind == "result"]
     cells = [
         {"": Cell(row.name), "claimed": Cell(row.claimed), "found": Cell(row.found), "verdict": Cell(row.verdict)}
         for row in shown
     ]
     table = table_text(cells) if cells else ""
     reasons = [f"{row.name}: {row.reason}" for row in shown if row.reason]
-    equal = sum(row.verdict == "equal" and "/" in row.name for row in rows)
-    total = sum("/" in row.name and not row.name.startswith("file ") for row in rows)
+    made = [row for row in rows if row.kind == "artifact"]
+    equal = sum(row.verdict == "equal" for row in made)
     failed = [row for row in rows if row.verdict not in GOOD]
     last = "the claim holds" if not failed else f"the claim does not hold, first at {failed[0].name}: {failed[0].reason}"
-    return "\n".join([table, *reasons, f"{equal} of {total} artifacts are equal byte for byte; {last}"]) + "\n"
+    return "\n".join([table, *reasons, f"{equal} of {len(made)} artifacts are equal byte for byte; {last}"]) + "\n"
+
+
+def _short(text: str | None) -> str:
+    return "–" if text is None else text[:12]

@@ -5,7 +5,7 @@ rule claim:
     input:
         wanted(STAGES),
     output:
-        "claim.yaml",
+        f"claims/{config['name']}.yaml",
     params:
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
     localrule: True
@@ -31,4 +31,4 @@ rule reproduce:
     message:
         "does the claim hold?"
     shell:
-        f"python -m workflow.claims check {shlex.quote(claimed or '')}"
+        f"python -m workflow.claims check {shlex.quote(str(claimed or ''))}"

@@ -49,7 +49,7 @@ def understood():
     try:
         if claimed:
             config.clear()
-            config.update(read_claim(Path(claimed)).config)
+            config.update(read_claim(Path(str(claimed))).config)
         checked = read(config)
         planned = planned_so_far(checked)
         if workflow.is_main_process and checked.execution.fits:

@@ -103,21 +103,22 @@ def parametric(trainings: Sequence[Training], starts: Sequence[Parametric] = ())
     losses = np.log([one.final_loss for one in trainings])
 
     def cost(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """The Huber loss at (log A, log B, log E, alpha, beta), and its gradient."""
-        terms = np.stack([x[0] - x[3] * sizes, x[1] - x[4] * tokens, np.full_like(sizes, x[2])])  # (3, trainings)
+        """The Huber loss at (log A, log B, log E, log alpha, log beta), and its gradient: no exponent is negative."""
+        alpha, beta = np.exp(x[3:])
+        terms = np.stack([x[0] - alpha * sizes, x[1] - beta * tokens, np.full_like(sizes, x[2])])  # (3, trainings)
         predicted = np.logaddexp.reduce(terms)
         error = predicted - losses
         size = np.abs(error)
         total = np.where(size <= HUBER, error**2 / 2, HUBER * (size - HUBER / 2)).sum()
         weights = np.clip(error, -HUBER, HUBER) * np.exp(terms - predicted)
-        return 1e6 * total, 1e6 * np.array([*weights.sum(axis=1), -weights[0] @ sizes, -weights[1] @ tokens])
+        return 1e6 * total, 1e6 * np.array([*weights.sum(axis=1), -alpha * weights[0] @ sizes, -beta * weights[1] @ tokens])
 
-    grid: Iterator[Any] = product(*STARTS.values())
-    given = [(np.log(one.a), np.log(one.b), np.log(one.e), one.alpha, one.beta) for one in starts]
+    grid: Iterator[Any] = ((*logs, np.log(alpha), np.log(beta)) for *logs, alpha, beta in product(*STARTS.values()))
+    given = [np.log([one.a, one.b, one.e, one.alpha, one.beta]) for one in starts]
     # BFGS, not L-BFGS: scipy's runs LAPACK on 5 numbers, whose threads wait for each other far longer than they compute.
     found = min((minimize(cost, np.array(x), jac=True, method="BFGS") for x in given or grid), key=lambda each: float(each.fun))
-    log_a, log_b, log_e, alpha, beta = map(float, found.x)
-    return Parametric(float(np.exp(log_e)), float(np.exp(log_a)), float(np.exp(log_b)), alpha, beta)
+    a, b, e, alpha, beta = map(float, np.exp(found.x))
+    return Parametric(e, a, b, alpha, beta)
 
 
 def resampled(trainings: Sequence[Training], fitted: Parametric, times: int = 100, seed: int = 0) -> list[Parametric]:

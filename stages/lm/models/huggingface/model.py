@@ -87,8 +87,13 @@ class HuggingFaceLM(nn.Module):
             check(self, str(file))
 
     def save(self, folder: Path) -> None:
-        """Write the weights to `folder/model.safetensors`, the config and the code beside them."""
+        """Write the weights to `folder/model.safetensors`, the config and the code beside them.
+
+        It is the code that the model was built by, which may have been changed meanwhile where transformers takes it from.
+        """
         self.network.save_pretrained(folder)
+        module = sys.modules[type(self.network).__module__]
+        (folder / Path(str(module.__file__)).name).write_text(vars(module)["source"], encoding="utf-8")
 
     @classmethod
     def from_settings(cls, settings: HuggingFaceSettings, vocab_size: int) -> Self:
@@ -109,7 +114,10 @@ class HuggingFaceLM(nn.Module):
     def load(cls, folder: Path, settings: HuggingFaceSettings, vocab_size: int) -> Self:
         """The model that `save` wrote, by its own copy of the code. Raises UserError if its weights do not fit."""
         file = folder / Path(settings.file).name
-        auto = classes(file, read_source(file).code)
+        code = read_source(file).code
+        if code != settings.code:
+            raise UserError(f"{file}: is not the code that this model was trained by; train it again")
+        auto = classes(file, code)
         with explained(file, "cannot be loaded"):
             network, found = auto.model.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
         wrong = sorted(str(name) for names in found.values() for name in names)
@@ -140,8 +148,9 @@ def classes(file: Path, code: str) -> Auto:
     with explained(file, "cannot be imported"):
         module = sys.modules[name] = ModuleType(name)
         module.__file__ = str(file.absolute())
+        vars(module)["source"] = text = file.read_text(encoding="utf-8")
         # Compiled here, as importing would leave a file of byte code beside it, in artifacts too.
-        exec(compile(file.read_text(encoding="utf-8"), module.__file__, "exec"), vars(module))
+        exec(compile(text, module.__file__, "exec"), vars(module))
     return auto
 
 
