@@ -43,13 +43,13 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize("command", commands())
 def test_command(project: Project, command: str) -> None:
+    if command.startswith("python ") or "estimate" in command.split():
+        project.run("snakemake", "--cores", "2")
     words = shlex.split(PLACEHOLDER.sub(lambda match: found(project.folder, *match.groups()), command))
     if words[0] == "make":
         words[1:1] = ["-o", ".venv/installed"] if words[1:] == ["run"] else ["-n", "-o", ".venv/installed"]
     elif words[0] == "snakemake" and any(option in command for option in ONLY_PLANNED):
         words.append("-n")
-    elif words[0] == "python" or "estimate" in words:
-        project.run("snakemake", "--cores", "2")
     done = project.run(*words)
     if command == "make run":
         report = done.stdout.rstrip().splitlines()[-1]
