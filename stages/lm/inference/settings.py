@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, NonNegativeInt, StringConstraints, model_validator
 
 from stages.lm.models.bert.settings import MASK
 from stages.lm.settings import Settings
@@ -81,7 +81,7 @@ class DecodingSettings(SamplingSettings):
     """Most tokens that are generated for a text, unless it ends before."""
     stop: list[Annotated[str, StringConstraints(min_length=1)]] = []
     """Pieces of text that end a text, beside the model's own end; they are no part of it."""
-    stop_ids: list[int] = []
+    stop_ids: list[NonNegativeInt] = []
     """Ids of tokens that end a text, likewise."""
     log_probs: bool = False
     """Whether the model's log-probability of every token is kept with a text."""

@@ -84,6 +84,10 @@ def _check_choices(what: str, context: str, choices: list[str]) -> None:
         raise ValueError(f"{what}: two are the same; no model can tell them apart")
     if not all(context + choice for choice in choices):
         raise ValueError(f"{what}: one is an empty text")
+    try:
+        "".join([context, *choices]).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what}: hold one half of a surrogate pair, which is no text") from None
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -115,20 +119,19 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 def _yaml_lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     """The items of the list in a YAML file, each with the number of the line where it begins."""
-    loader = yaml.SafeLoader(text)
     try:
-        root = loader.get_single_node()
+        root = yaml.compose(text, yaml.SafeLoader)
         if root is None:
             return
         if not isinstance(root, yaml.SequenceNode):
             raise UserError(f"{path}, line {root.start_mark.line + 1}: is no list; a task file is a list of examples")
-        yield from zip((node.start_mark.line + 1 for node in root.value), loader.construct_document(root), strict=True)
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # characters that YAML does not know; a date that is none
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise UserError(f"{where}: is not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    finally:
-        loader.dispose()
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise UserError(f"{where}: is not valid YAML: {problem}") from None
+    yield from zip((node.start_mark.line + 1 for node in root.value), values, strict=True)
 
 
 def _example(path: Path, line: int, value: Any) -> Example:
