@@ -70,3 +70,9 @@ def test_resolved_settings_round_trip() -> None:
     house = parse(House, {"pets": {"rex": {"family": "dog", "betas": [0.8, 0.9]}}}, "")
     assert house.resolved()["pets"]["rex"] == {"family": "dog", "weight": None, "betas": [0.8, 0.9]}
     assert parse(House, house.resolved(), "") == house
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_are_finite(value: float) -> None:
+    with pytest.raises(UserError, match="finite"):
+        parse(Dog, {"family": "dog", "weight": value}, "pet")

@@ -28,7 +28,7 @@ COMPUTING = ("python", "numpy", "numba", "torch", "transformers", "accelerate")
 """What may round differently in another version."""
 
 
-class Measure(Settings):
+class Measure(Settings, allow_inf_nan=True):
     """A result with its interval over what was evaluated."""
 
     value: float

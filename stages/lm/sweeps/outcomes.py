@@ -14,7 +14,7 @@ WORSE = 1.1
 """How many times the loss of guessing evenly is too much: a network that has not learned yet is a little above it."""
 
 
-class Outcome(Settings):
+class Outcome(Settings, allow_inf_nan=True):
     """What is known of a training, up to its end or to the rung at which it paused."""
 
     state: State
