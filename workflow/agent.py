@@ -18,14 +18,13 @@ from typing import Any
 
 import yaml
 
-from stages.lm import artifacts, locks, script
+from stages.lm import locks, script
 from stages.lm.errors import UserError
 from stages.lm.sweeps.trials import train_settings
+from stages.lm.training import tracking
 from workflow.config import Config, load
 from workflow.nodes import Node
 from workflow.plan import build, training_options
-
-RESULTS = Path("results")
 
 
 def main() -> None:
@@ -41,8 +40,8 @@ def main() -> None:
     run = _begin()
     train = training(config, args.sweep, dict(dotted(dict(run.config))))
     with locks.alone(Path("state") / "train" / train.folder):  # another agent may have been given the same
-        if (RESULTS / train.id / artifacts.MANIFEST).exists():
-            _show(run, RESULTS / train.id / "metrics.jsonl")
+        if train.is_made:
+            _show(train)
         else:
             _train(train)
     run.finish()
@@ -70,17 +69,17 @@ def training(config: Config, sweep: str, parameters: Mapping[str, Any]) -> Node:
     """The training of these parameters. Raises UserError where its tokens are not made yet."""
     varied = build(config).experiments[config.sweeps[sweep].experiment]
     settings, tokens = train_settings(config.searches[sweep].base, parameters), varied["tokenize"]
-    if not (RESULTS / tokens.id / artifacts.MANIFEST).exists():
-        raise UserError(f"{RESULTS / tokens.id}: is not made yet; run `snakemake tokenize --cores 2 --configfile …` first")
+    if not tokens.is_made:
+        raise UserError(f"{tokens.path}: is not made yet; run `snakemake tokenize --cores 2 --configfile …` first")
     options = (*training_options(config.execution, varied["bpe"]), "--wandb", "online")
     return Node.training(varied["train"].name, settings, tokens, options, varied["train"].job)
 
 
-def _show(run: Any, metrics: Path) -> None:
+def _show(train: Node) -> None:
     """Log what a finished training wrote."""
-    for line in metrics.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        run.log({name: value for name, value in record.items() if name != "step"}, step=record["step"])
+    tracker = tracking.start("online", False, train.folder, {})  # which takes the run that is under way
+    for line in (train.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        tracker.log(json.loads(line))
 
 
 def _train(train: Node) -> None:
@@ -88,7 +87,7 @@ def _train(train: Node) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as settings:
         yaml.safe_dump(dict(train.settings), settings)
         settings.flush()
-        where = ["--tokens", str(RESULTS / train.inputs["tokens"].id), "--out", str(RESULTS / train.id)]
+        where = ["--tokens", str(train.inputs["tokens"].path), "--out", str(train.path)]
         sys.argv = ["train", "--config", settings.name, *where, *train.options]
         import_module("stages.train").main()
 

@@ -27,8 +27,6 @@ from workflow.config import load
 from workflow.jobs import read_estimate
 from workflow.plan import Node, Plan, build
 
-RESULTS = Path("results")
-
 
 class Planned(NamedTuple):
     """A training of the plan, and what is known of it."""
@@ -50,12 +48,12 @@ def planned(plan: Plan) -> Iterator[Planned]:
     for name, parts in plan.experiments.items():
         node = parts["estimate"]
         settings = EstimateSettings.model_validate(node.settings)
-        yield Planned(name, settings, vocab_size(node.inputs["tokens"]), read_estimate(RESULTS / node.id))
+        yield Planned(name, settings, vocab_size(node.inputs["tokens"]), read_estimate(node.path))
 
 
 def vocab_size(tokens: Node) -> int | None:
     """How many tokens a model of these tokens knows, by the artifact or the tokenizer's settings; None if only the text tells."""
-    made, tokenizer = RESULTS / tokens.id / "stats.json", tokens.inputs["tokenizer"].settings
+    made, tokenizer = tokens.path / "stats.json", tokens.inputs["tokenizer"].settings
     if made.exists():
         return int(json.loads(made.read_text(encoding="utf-8"))["vocab_size"])
     if tokenizer["kind"] == "byte":

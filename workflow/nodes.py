@@ -11,6 +11,9 @@ from stages.lm.hub.folder import folder_files
 from stages.lm.training.settings import TrainSettings
 from workflow.jobs import JobSettings
 
+RESULTS = Path("results")
+"""Where artifacts lie."""
+
 STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "export", "study", "trial", "sweep",
           "scaling", "report")  # fmt: skip
 
@@ -49,6 +52,16 @@ class Node:
     @property
     def id(self) -> str:
         return f"{self.stage}/{self.folder}"
+
+    @property
+    def path(self) -> Path:
+        """Its artifact's folder."""
+        return RESULTS / self.id
+
+    @property
+    def is_made(self) -> bool:
+        """Whether its artifact is finished."""
+        return (self.path / artifacts.MANIFEST).is_file()
 
     @classmethod
     def training(

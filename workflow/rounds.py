@@ -9,10 +9,8 @@ are trained once.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from stages.lm import artifacts
 from stages.lm.scaling import runs
 from stages.lm.settings import parse
 from stages.lm.sweeps import search
@@ -24,8 +22,6 @@ from workflow.nodes import Node, Plan
 Follow = Callable[[Node], Sequence[Request] | None]
 """What comes after a round: nothing where the sweep is over, None where it is not made yet."""
 
-RESULTS = Path("results")
-
 
 def unknown(_: Node) -> None:
     """No round is made yet."""
@@ -33,10 +29,9 @@ def unknown(_: Node) -> None:
 
 def on_disk(node: Node) -> list[Request] | None:
     """What the round says that is made in results/."""
-    folder = RESULTS / node.id
-    if not all((RESULTS / one.id / artifacts.MANIFEST).exists() for one in (node, *node.inputs.values())):
+    if not all(one.is_made for one in (node, *node.inputs.values())):
         return None  # or will be made anew, as one of its trials is
-    return [parse(Request, entry, str(folder)) for entry in json.loads((folder / "next.json").read_text(encoding="utf-8"))]
+    return [parse(Request, entry, str(node.path)) for entry in json.loads((node.path / "next.json").read_text(encoding="utf-8"))]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from workflow.nodes import Plan
 from workflow.plan import build
 from workflow.rounds import on_disk
 
-RESULTS = Path("results")
-
 DECISIVE = {"machine", "engine", "jobs"}
 """What counts of `execution`: the rest influences no result, and is not for a claim to say on another's machine."""
 DECISIVE_OF_JOBS = {"nodes", "processes", "gpus"}
@@ -126,14 +124,10 @@ def claim_of(config: Mapping[str, Any]) -> Claim:
         claim=1,
         config=shown,
         files=files(checked, plan, made),
-        artifacts={identity(one): content(one) for one in made},
+        artifacts={one.id: content(one) for one in made},
         results={name: dict(measures(evaluated.stats)) for name, evaluated in evaluations(plan)},
         costs={stage: round(total, 1) for stage, total in seconds.items()},
     )
-
-
-def identity(made: Made) -> str:
-    return f"{made.stage}/{made.manifest['name']}"
 
 
 def content(made: Made) -> Content:
@@ -141,22 +135,20 @@ def content(made: Made) -> Content:
     host, versions = made.manifest["host"], made.manifest["versions"]
     kind = [host["cpu"], *([host["gpu"]] if "gpu" in host else [])]
     kind += [f"{name} {versions[name]}" for name in COMPUTING if name in versions]
-    return Content(content=made.manifest["content"], code=made.manifest["code"], machine=", ".join(kind))
+    return Content(content=made.content, code=made.manifest["code"], machine=", ".join(kind))
 
 
 def report_of(plan: Plan) -> Made | None:
     """The report of a finished run."""
-    report = plan.stage("report")
-    finished = plan.is_whole and report and (RESULTS / report[0].id / "manifest.json").exists()
-    return Made.at(RESULTS / report[0].id) if finished else None
+    made = [node for node in plan.stage("report") if node.is_made]
+    return Made.at(made[0].path) if made else None
 
 
 def evaluations(plan: Plan) -> Iterator[tuple[str, Made]]:
     """The evaluation of each experiment, as far as they are made."""
     for name, nodes in plan.experiments.items():
-        folder = RESULTS / nodes["evaluate"].id
-        if (folder / "manifest.json").exists():
-            yield name, Made.at(folder)
+        if nodes["evaluate"].is_made:
+            yield name, Made.at(nodes["evaluate"].path)
 
 
 def measures(stats: Any, above: str = "") -> Iterator[tuple[str, Measure]]:
@@ -171,7 +163,7 @@ def measures(stats: Any, above: str = "") -> Iterator[tuple[str, Measure]]:
 
 def files(config: Config, plan: Plan, made: list[Made]) -> dict[str, str]:
     """The files outside the results that a run read, with their sha256: those of the corpora as the corpora remember them."""
-    found = {file["name"]: file["sha256"] for one in made if one.stage == "corpus" for file in one.stats.get("files", [])}
+    found = {file["name"]: file["sha256"] for one in made for file in one.sources}
     named = {file for node in plan.nodes.values() for file in node.files} | {sweep.file for sweep in config.sweeps.values()}
     named |= {str(getattr(experiment.model, "file", "")) for experiment in config.experiments.values()}
     return found | {name: sha256(Path(name)) for name in sorted(named - found.keys()) if name and Path(name).is_file()}

@@ -13,7 +13,7 @@ from typing import Literal
 from stages.lm import artifacts
 from stages.lm.lineage.graph import Made, upwards
 from stages.lm.reporting.cells import Cell, table_text
-from workflow.claims.claim import RESULTS, Claim, Content, Measure, content, evaluations, files, identity, measures, report_of
+from workflow.claims.claim import Claim, Content, Measure, content, evaluations, files, measures, report_of
 from workflow.config import Config, read
 from workflow.nodes import Plan
 from workflow.plan import build
@@ -57,11 +57,9 @@ class Judge:
     def __init__(self, claim: Claim, plan: Plan, config: Config) -> None:
         self.claim, self.plan, self.config = claim, plan, config
         report = report_of(plan)
-        self.here = {identity(one): one for one in upwards(report)} if report else {}
+        made = upwards(report) if report else (Made.at(node.path) for node in plan.nodes.values() if node.is_made)
+        self.here = {one.id: one for one in made}
         self.planned = {node.id for node in plan.nodes.values()} | self.here.keys()
-        for name in claim.artifacts.keys() & self.planned - self.here.keys():  # of a run that is not finished
-            if (RESULTS / name / artifacts.MANIFEST).is_file():
-                self.here[name] = Made.at(RESULTS / name)
         self.has_rounds = any(not search.is_settled for search in config.searches.values()) or bool(config.scalings)
 
     @cached_property
@@ -125,8 +123,8 @@ class Judge:
         return row("differs", reason)
 
     def differs(self, made: Made) -> bool:
-        claimed = self.claim.artifacts.get(identity(made))
-        return claimed is not None and claimed.content != made.manifest["content"]
+        claimed = self.claim.artifacts.get(made.id)
+        return claimed is not None and claimed.content != made.content
 
     def results(self) -> Iterator[Row]:
         made = dict(evaluations(self.plan))
@@ -146,7 +144,7 @@ class Judge:
             return row("equal")
         if not self.differs(evaluated):
             return row("altered", "the very artifact that was claimed holds another number")
-        if identity(evaluated) not in self.other:
+        if evaluated.id not in self.other:
             return row("differs", "on the same kind of machine")
         if claimed.low <= found.value <= claimed.high and found.low <= claimed.value <= found.high:
             return row("holds", "each lies in the interval of the other, on another kind of machine")

@@ -42,15 +42,14 @@ class Pair:
     @property
     def is_same(self) -> bool:
         """Whether all that a seed determines is equal byte for byte."""
-        return bool(self.first.manifest["content"] == self.second.manifest["content"])
+        return self.first.content == self.second.content
 
     def causes(self) -> list[Change]:
         """What differs of what an artifact is made from, its inputs aside."""
         one, other = self.first.manifest, self.second.manifest
         found = list(_changes("setting", _settings(self.first), _settings(self.second)))
         found += _changes("seed", {"seed": one["seed"]}, {"seed": other["seed"]})
-        if self.first.stage == "corpus":
-            found += _changes("file", _sources(self.first), _sources(self.second))
+        found += _changes("file", _sources(self.first), _sources(self.second))
         found += _changes("code", {f"stages.{self.first.stage}": one["code"]}, {f"stages.{self.first.stage}": other["code"]})
         found += _changes("version", one["versions"], other["versions"])
         shown = ("cpu", "cores", "system")
@@ -78,7 +77,7 @@ def pairs(first: Made, second: Made) -> tuple[list[Pair], list[Made], list[Made]
         if one.path == first.path:
             continue
         alike = [other for other in waiting if (other.stage, other.title) == (one.stage, one.title)]
-        same = [other for other in alike if other.manifest["digest"] == one.manifest["digest"]]
+        same = [other for other in alike if other.digest == one.digest]
         if alike:
             other = (same or alike)[0]
             waiting.remove(other)
@@ -107,8 +106,8 @@ def diff(first: Path, second: Path) -> tuple[str, bool]:
 def _told(pair: Pair, parted: list[Pair]) -> Iterator[str]:
     """An artifact that differs: why, and what came of it."""
     yield f"{pair.name}: {pair.first.path} -> {pair.second.path}"
-    above = {one.manifest["digest"] for one in pair.first.inputs.values() if one}
-    yield from (f"  input    {one.name}" for one in parted if one.first.manifest["digest"] in above)
+    above = {one.digest for one in pair.first.inputs.values() if one}
+    yield from (f"  input    {one.name}" for one in parted if one.first.digest in above)
     yield from (f"  {change}" for change in [*pair.causes(), *pair.effects()])
 
 
@@ -132,7 +131,7 @@ def _settings(made: Made) -> dict[str, Any]:
 
 
 def _sources(made: Made) -> dict[str, str]:
-    return {file["name"]: file["sha256"] for file in made.stats.get("files", [])}
+    return {file["name"]: file["sha256"] for file in made.sources}
 
 
 def _is_number(value: Any) -> bool:

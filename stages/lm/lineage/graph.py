@@ -1,24 +1,19 @@
 """Artifacts and what they were made from, as their manifests tell."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stages.lm import artifacts
+from stages.lm.artifacts import Artifact
 from stages.lm.errors import UserError
 
 
 @dataclass(frozen=True)
-class Made:
+class Made(Artifact):
     """An artifact on disk, unverified: to look at what it says of itself."""
-
-    path: Path
-    manifest: dict[str, Any]
 
     @classmethod
     def at(cls, path: Path) -> "Made":
@@ -45,16 +40,20 @@ class Made:
         """Its name without the digest."""
         return artifacts.title(str(self.manifest["name"]))
 
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """The resolved settings that made it."""
-        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+    @property
+    def content(self) -> str:
+        """A hash over all its files that a seed determines."""
+        return str(self.manifest["content"])
 
     @cached_property
     def stats(self) -> Any:
         """Its numbers; empty where it has none."""
-        file = self.path / "stats.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return self.json("stats.json") if "stats.json" in self.manifest["outputs"] else {}
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The files outside the project that a corpus was read from: name, bytes, sha256."""
+        return list(self.stats.get("files", [])) if self.stage == "corpus" else []
 
     @cached_property
     def inputs(self) -> dict[str, "Made | None"]:
@@ -66,7 +65,7 @@ class Made:
     def is_as_used(self, role: str) -> bool:
         """Whether an input still holds what this artifact was made from."""
         found = self.inputs[role]
-        return found is not None and found.manifest["content"] == self.manifest["inputs"][role]["content"]
+        return found is not None and found.content == self.manifest["inputs"][role]["content"]
 
 
 def _seen_from_here(folder: Path) -> Path:
@@ -79,9 +78,9 @@ def upwards(made: Made) -> Iterator[Made]:
     seen: set[str] = set()
 
     def walk(one: Made) -> Iterator[Made]:
-        if one.manifest["digest"] in seen:
+        if one.digest in seen:
             return
-        seen.add(one.manifest["digest"])
+        seen.add(one.digest)
         for above in one.inputs.values():
             if above is not None:
                 yield from walk(above)

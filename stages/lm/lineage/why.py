@@ -36,7 +36,7 @@ def _artifact(made: Made) -> list[str]:
     return [
         str(made.path),
         f"  made by stages.{made.stage} on {manifest['started']}, in {manifest['wall_seconds']:,.1f} s",
-        f"  code {manifest['code']}{seed}, content {manifest['content'][:SHORT]}",
+        f"  code {manifest['code']}{seed}, content {made.content[:SHORT]}",
         f"  {versions}",
         f"  {host['cpu']}, {host['cores']} cores, {host['system']}",
         "  settings:",
@@ -55,14 +55,14 @@ def _inputs(made: Made, seen: set[str]) -> Iterator[str]:
         altered = "" if made.is_as_used(role) else f"; MADE AGAIN since: its content was {entry['content'][:SHORT]}"
         again = entry["digest"] in seen
         seen.add(entry["digest"])
-        yield f"{said}{entry['id']}: content {above.manifest['content'][:SHORT]}{' (as above)' if again else ''}{altered}"
+        yield f"{said}{entry['id']}: content {above.content[:SHORT]}{' (as above)' if again else ''}{altered}"
         if not again:
             yield from (f"  {line}" for line in _inputs(above, seen))
 
 
 def _sources(made: Made) -> Iterator[str]:
     """The files outside the project that the corpora were read from."""
-    files = [file for one in upwards(made) if one.stage == "corpus" for file in one.stats.get("files", [])]
+    files = [file for one in upwards(made) for file in one.sources]
     if files:
         yield ""
         yield "and these files"
