@@ -19,8 +19,9 @@ from stages.lm.artifacts import Artifact
 from stages.lm.scaling.runs import grid
 from stages.lm.studies.scaling_laws import Parametric
 from tests.pipeline import Project
-from workflow.config import Config, load
+from workflow.config import Config
 from workflow.plan import build
+from workflow.reading import load
 
 pytestmark = pytest.mark.slow
 

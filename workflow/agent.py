@@ -22,9 +22,10 @@ from stages.lm import locks, script
 from stages.lm.errors import UserError
 from stages.lm.sweeps.trials import train_settings
 from stages.lm.training import tracking
-from workflow.config import Config, load
+from workflow.config import Config
 from workflow.nodes import Node
 from workflow.plan import build, training_options
+from workflow.reading import load
 
 
 def main() -> None:

@@ -23,9 +23,9 @@ from stages.lm.accounting.table import duration
 from stages.lm.errors import UserError
 from stages.lm.models.seq2seq.settings import Seq2SeqSettings
 from stages.lm.reporting.cells import MISSING, Cell, table_text
-from workflow.config import load
 from workflow.jobs import read_estimate
 from workflow.plan import Node, Plan, build
+from workflow.reading import load
 
 
 class Planned(NamedTuple):

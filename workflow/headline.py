@@ -5,8 +5,8 @@ from pathlib import Path
 
 from stages.lm import artifacts, script
 from stages.lm.errors import UserError
-from workflow.config import load
 from workflow.plan import build
+from workflow.reading import load
 from workflow.rounds import on_disk
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline import ROOT, Project
-from workflow.config import merge, read
+from workflow.reading import merge, read
 
 PAGE = "workflow/profiles/slurm/README.md"
 SITE = "workflow/profiles/slurm/site.yaml"

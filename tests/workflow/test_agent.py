@@ -11,8 +11,8 @@ import yaml
 from stages.lm.errors import UserError
 from tests.pipeline import TINY, Project
 from workflow.agent import dotted, training
-from workflow.config import load
 from workflow.plan import build
+from workflow.reading import load
 
 SWEEP = {"method": "grid", "parameters": {"training": {"parameters": {"learning_rate": {"values": [0.01, 0.004]}}}}}
 

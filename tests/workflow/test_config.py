@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from stages.lm.accounting.parameters import parameters
 from stages.lm.errors import UserError
 from tests.workflow.configs import BASE, changed
-from workflow.config import load, merge, read, schema
+from workflow.config import schema
+from workflow.reading import load, merge, read
 from workflow.reference import reference
 
 

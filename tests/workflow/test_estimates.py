@@ -13,8 +13,8 @@ from stages.lm.accounting.spread_memory import memory_of_each
 from stages.lm.errors import UserError
 from tests.workflow.configs import BASE, changed
 from workflow import estimates
-from workflow.config import read
 from workflow.plan import Plan, build
+from workflow.reading import read
 
 
 def planned(path: str = "title", value: object = "T") -> Plan:

@@ -8,9 +8,9 @@ import pytest
 
 from stages.lm.errors import UserError
 from tests.workflow.configs import changed
-from workflow.config import read
 from workflow.jobs import JobSettings, read_estimate, resources
 from workflow.plan import Node, build
+from workflow.reading import read
 
 GIB = 2**30
 

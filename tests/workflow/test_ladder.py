@@ -8,7 +8,8 @@ from stages.lm.accounting.estimate import tokens_per_step
 from stages.lm.accounting.flops import forward_flops_per_token, training_flops
 from stages.lm.accounting.parameters import parameters
 from stages.lm.training.settings import TrainSettings
-from workflow.config import Config, load
+from workflow.config import Config
+from workflow.reading import load
 
 LANGUAGE_MODELS = {"ngram", "rnn", "lstm", "gru", "transformer"}
 LADDERS = ["config/ladder.yaml", "config/ladder-text.yaml"]

@@ -6,8 +6,8 @@ import pytest
 
 from stages.lm.errors import UserError
 from tests.workflow.configs import BASE, changed
-from workflow.config import read
 from workflow.plan import STAGES, Plan, build
+from workflow.reading import read
 
 LINE = [stage for stage in STAGES if stage not in ("trial", "sweep", "scaling")]
 """The stages of a config without sweeps or scaling studies."""

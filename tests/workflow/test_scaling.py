@@ -10,9 +10,10 @@ from stages.lm.errors import UserError
 from stages.lm.scaling.runs import grid
 from stages.lm.sweeps.trials import Request
 from tests.workflow.configs import changed
-from workflow.config import Config, load, read
+from workflow.config import Config
 from workflow.nodes import Node
 from workflow.plan import Plan, build
+from workflow.reading import load, read
 
 SHAPED = {"family": "transformer", "context_length": 32, "shape": {"parameters": 6000, "d_head": 8}}
 STUDY = {"kind": "scaling", "experiment": "gpt", "budgets": ["2e8", 4e8, 8e8], "sizes": [1500, 3000, 6000], "predict": "16e8"}

@@ -10,9 +10,10 @@ import yaml
 from stages.lm.errors import UserError
 from stages.lm.sweeps.search import Request
 from tests.workflow.configs import changed
-from workflow.config import Config, load, read
+from workflow.config import Config
 from workflow.nodes import Node
 from workflow.plan import Plan, build
+from workflow.reading import load, read
 from workflow.rounds import on_disk
 
 GRID = {"method": "grid", "parameters": {"training.learning_rate": {"values": [1.0e-3, 3.0e-4]}}}

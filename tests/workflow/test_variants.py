@@ -9,8 +9,9 @@ import yaml
 from stages.lm.errors import UserError
 from tests.lm.models.huggingface.variants import GATED, REZERO, SIZES, changed
 from tests.workflow.configs import BASE
-from workflow.config import Config, read
+from workflow.config import Config
 from workflow.plan import build
+from workflow.reading import read
 
 
 def config(file: object = GATED, sweep: dict[str, Any] | None = None, **more: Any) -> Config:

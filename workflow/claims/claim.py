@@ -13,9 +13,10 @@ from stages.lm.artifacts import sha256, verify
 from stages.lm.errors import UserError
 from stages.lm.lineage.graph import Made, upwards
 from stages.lm.settings import Settings, explain
-from workflow.config import Config, read
+from workflow.config import Config
 from workflow.nodes import Plan
 from workflow.plan import build
+from workflow.reading import read
 from workflow.rounds import on_disk
 
 DECISIVE = {"machine", "engine", "jobs"}

@@ -14,9 +14,10 @@ from stages.lm import artifacts
 from stages.lm.lineage.graph import Made, upwards
 from stages.lm.reporting.cells import Cell, table_text
 from workflow.claims.claim import Claim, Content, Measure, content, evaluations, files, measures, report_of
-from workflow.config import Config, read
+from workflow.config import Config
 from workflow.nodes import Plan
 from workflow.plan import build
+from workflow.reading import read
 from workflow.rounds import on_disk
 
 Verdict = Literal["equal", "holds", "differs", "altered", "missing"]

@@ -15,7 +15,7 @@ from stages.lm.errors import UserError
 from stages.lm.provenance import code_version
 from workflow import launch
 from workflow.claims.claim import read_claim
-from workflow.config import read
+from workflow.reading import read
 from workflow.jobs import RESOURCES, read_estimate, resources
 from workflow.plan import STAGES, build
 from workflow.rounds import on_disk
