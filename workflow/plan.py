@@ -118,24 +118,14 @@ def add_experiment(
     train = Node.training(name, training, tokens, options, experiment.job.over(execution.job("train")), estimate)
     tried = plan.tried.get(train.digest)
     train = plan.add(replace(train, name=tried.name) if tried else train)
-    evaluation, decoding = experiment.evaluation.of_split, experiment.decoding.resolved()
-    read: dict[str, Node] = {}
-    written: dict[str, Node] = {}
-    asked: list[str] = []
-    if experiment.model.task == "language model":
-        evaluation, asked = experiment.evaluation.resolved(), task_files(experiment.evaluation.tasks)
-        read = {"tokenizer": tokenizer} if experiment.evaluation.tasks else {}
-    elif experiment.model.task == "translation":  # what is measured are the texts that it writes, beside the corpus's
-        evaluation |= {"search": experiment.translation.search.resolved()}
-        decoding = experiment.translation.resolved()
-        read, written = {"tokenizer": tokenizer}, {"corpus": corpus} if experiment.translation.split else {}
-    elif experiment.model.task == "masked":
-        evaluation, decoding = evaluation | experiment.masked.measures, experiment.masked.shown
+    evaluation, decoding, asked = told(experiment)
+    reads_texts = experiment.model.task in ("translation", "vectors") or bool(experiment.evaluation.tasks)
+    read = {"tokenizer": tokenizer} if reads_texts else {}
+    written = {"draft": drafter} if drafter else {}
+    if experiment.model.task == "translation" and experiment.translation.split:
+        written = {"corpus": corpus}
     elif experiment.model.task == "vectors":
-        evaluation, decoding = evaluation | experiment.vectors.measures, experiment.vectors.shown
-        read, written = {"tokenizer": tokenizer}, {"tokens": tokens}
-    if drafter is not None:
-        written = {"draft": drafter}
+        written = {"tokens": tokens}
     evaluate = add("evaluate", evaluation, estimate, asked, model=train, tokens=tokens, corpus=corpus, **read)
     made = {
         "corpus": corpus,
@@ -150,6 +140,20 @@ def add_experiment(
         settings = experiment.export.resolved()
         made["export"] = add("export", settings, estimate, model=train, tokenizer=tokenizer, evaluation=evaluate)
     return made
+
+
+def told(experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any], Sequence[str]]:
+    """What evaluation and decoding are told, by the model's task, and the files with what it is asked."""
+    measured = experiment.evaluation.of_split
+    match experiment.model.task:
+        case "translation":  # what is measured are the texts that it writes, beside the corpus's
+            search = experiment.translation.search.resolved()
+            return measured | {"search": search}, experiment.translation.resolved(), ()
+        case "masked":
+            return measured | experiment.masked.measures, experiment.masked.shown, ()
+        case "vectors":
+            return measured | experiment.vectors.measures, experiment.vectors.shown, ()
+    return experiment.evaluation.resolved(), experiment.decoding.resolved(), task_files(experiment.evaluation.tasks)
 
 
 def training_options(execution: Execution, tokenizer: Node) -> tuple[str, ...]:
