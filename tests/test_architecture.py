@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FOUNDATION = {"errors", "settings", "provenance", "artifacts", "progress", "script", "children", "locks"}
+FOUNDATION = {"errors", "settings", "provenance", "artifacts", "progress", "script", "children", "locks", "nested"}
 SUBJECTS = [
     "lineage",
     "corpus",

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import yaml
 
 from stages.lm import locks, script
 from stages.lm.errors import UserError
+from stages.lm.nested import leaves
 from stages.lm.sweeps.trials import train_settings
 from stages.lm.training import tracking
 from workflow.config import Config
@@ -39,7 +40,7 @@ def main() -> None:
     if args.sweep not in config.sweeps:
         raise UserError(f"--sweep: {args.configfile} has no sweep {args.sweep!r}, only {', '.join(config.sweeps) or 'none'}")
     run = _begin()
-    train = training(config, args.sweep, dict(dotted(dict(run.config))))
+    train = training(config, args.sweep, dict(leaves(dict(run.config))))
     with locks.alone(Path("state") / "train" / train.folder):  # another agent may have been given the same
         if train.is_made:
             _show(train)
@@ -55,15 +56,6 @@ def _begin() -> Any:
     except ImportError:
         raise UserError("the package wandb is not installed; install it") from None
     return wandb.init(settings=wandb.Settings(silent=True))
-
-
-def dotted(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings by their dotted paths."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from dotted(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def training(config: Config, sweep: str, parameters: Mapping[str, Any]) -> Node:

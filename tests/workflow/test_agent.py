@@ -10,7 +10,7 @@ import yaml
 
 from stages.lm.errors import UserError
 from tests.pipeline import TINY, Project
-from workflow.agent import dotted, training
+from workflow.agent import training
 from workflow.plan import build
 from workflow.reading import load
 
@@ -79,8 +79,3 @@ def test_tokens_have_to_be_there(swept: Project, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="is not made yet; run `snakemake tokenize"):
         training(config, "rates", {})
-
-
-def test_nested_values_have_dotted_paths() -> None:
-    values = {"model": {"d_model": 32, "shape": {"aspect": 8.0}}, "training.steps": 3}
-    assert dict(dotted(values)) == {"model.d_model": 32, "model.shape.aspect": 8.0, "training.steps": 3}

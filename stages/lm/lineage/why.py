@@ -1,11 +1,12 @@
 """What made a file: stage, settings, code, machine, and everything that it goes back to, down to the text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from stages.lm import artifacts
 from stages.lm.lineage.graph import Made, upwards
+from stages.lm.nested import leaves
 
 SHORT = 12
 """So many digits of a hash are shown."""
@@ -69,24 +70,22 @@ def _sources(made: Made) -> Iterator[str]:
         yield from (f"  {file['name']}: {file['bytes']:,} bytes, sha256 {file['sha256']}" for file in files)
 
 
-def flat(values: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The leaves of nested mappings and lists by their dotted paths; a list of plain values is a leaf."""
-    if isinstance(values, list) and all(not isinstance(value, dict | list) for value in values):
-        yield above, values
-    elif isinstance(values, dict | list) and values:
-        for key, value in values.items() if isinstance(values, dict) else _labelled(values):
-            yield from flat(value, f"{above}.{key}" if above else str(key))
-    else:
-        yield above, values
+    for path, value in leaves(values):
+        named = _labelled(value) if isinstance(value, list) else None
+        yield from ((f"{path}.{below}", leaf) for below, leaf in flat(named)) if named else [(path, value)]
 
 
-def _labelled(values: list[Any]) -> Iterator[tuple[str, Any]]:
-    """The entries of a list by the names that they have, or else by their places."""
+def _labelled(values: list[Any]) -> dict[str, Any] | None:
+    """The mappings in a list by the names that they have, or else by their places; None for other lists."""
+    if not all(isinstance(value, dict) for value in values):
+        return None
     for key in ("experiment", "name", "step", "trial"):
-        names = [str(value.get(key)) for value in values if isinstance(value, dict) and key in value]
-        if len(set(names)) == len(values):
-            return zip(names, values, strict=True)
-    return ((str(place), value) for place, value in enumerate(values))
+        named = {str(value[key]): value for value in values if key in value}
+        if len(named) == len(values):
+            return named
+    return {str(place): value for place, value in enumerate(values)}
 
 
 def is_id(value: Any) -> bool:

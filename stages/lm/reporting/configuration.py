@@ -1,10 +1,10 @@
 """The settings of every experiment, what differs between them, and the artifacts that they made."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from stages.lm.nested import leaves
 from stages.lm.reporting.cells import MISSING, Cell, duration, size
 from stages.lm.reporting.experiments import Experiment, href
 
@@ -43,16 +43,13 @@ def settings(experiments: list[Experiment]) -> dict[str, list[Setting]]:
 
 def flat(experiment: Experiment, stage: str) -> dict[str, str]:
     """The settings of one stage by dotted key; none where its artifact is missing."""
-    return dict(_flat(experiment.parts[stage].settings)) if stage in experiment.parts else {}
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as (dotted key, value as JSON) pairs."""
-    if isinstance(value, dict) and value:
-        for key, below in value.items():
-            yield from _flat(below, f"{path}.{key}" if path else str(key))
-    elif path and value != {}:
-        yield path, value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    if stage not in experiment.parts:
+        return {}
+    values = {name: value for name, value in leaves(experiment.parts[stage].settings) if value != {}}
+    return {
+        name: value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+        for name, value in values.items()
+    }
 
 
 def provenance(experiments: Iterable[Experiment]) -> list[dict[str, Cell]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from stages.lm.errors import UserError
+from stages.lm.nested import leaves
 
 Mode = Literal["disabled", "offline", "online"]
 MODES: tuple[Mode, ...] = ("disabled", "offline", "online")
@@ -91,15 +92,9 @@ class TensorBoardTracker:
         self.writer.close()
 
 
-def flat(record: dict[str, Any], above: str = "") -> dict[str, float]:
+def flat(record: dict[str, Any]) -> dict[str, float]:
     """The numbers of a record by name; those in mappings below it as `above/name`."""
-    found: dict[str, float] = {}
-    for name, value in record.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{above}{name}/")
-        elif isinstance(value, int | float):
-            found[f"{above}{name}"] = value
-    return found
+    return {name: value for name, value in leaves(record, "/") if isinstance(value, int | float)}
 
 
 def start(wandb: Mode, tensorboard: bool, run_id: str, settings: dict[str, Any], group: str | None = None) -> Tracker:
