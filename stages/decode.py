@@ -84,6 +84,7 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
         began = time.perf_counter()
         completions = collected(watched(tokens, len(requests)), len(requests))
         seconds = time.perf_counter() - began
+        shown = {key: value for key, value in settings.resolved().items() if key != "prompts"}
         samples: list[dict[str, Any]] = [
             {
                 "prompt": settings.prompts[number // settings.samples],
@@ -93,7 +94,7 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
                 "stop_reason": completion.stop_reason,
                 **({"ids": completion.tokens, "log_probs": completion.log_probs} if settings.log_probs else {}),
                 "seed": settings.seed,
-                "settings": settings.resolved(),
+                "settings": shown,
             }
             for number, completion in enumerate(completions)
         ]
@@ -178,6 +179,7 @@ def write_translations(args: script.Arguments, inputs: dict[str, Artifact]) -> N
     with artifacts.writing(args.out, "decode", settings.resolved(), inputs, {trained.module}) as draft:
         sources = [[*texts.encode(sentence), trained.end_of_text] for sentence, _ in pairs]
         found = translate_all(trained, sources, settings.search)
+        shown = {key: value for key, value in settings.resolved().items() if key != "sentences"}
         samples: list[dict[str, Any]] = [
             {
                 "prompt": sentence,
@@ -186,7 +188,7 @@ def write_translations(args: script.Arguments, inputs: dict[str, Artifact]) -> N
                 "tokens": len(translation.tokens),
                 "stop_reason": "end of text" if translation.ended else "max tokens",
                 "log_prob": translation.log_prob,
-                "settings": settings.resolved(),
+                "settings": shown,
             }
             for (sentence, reference), translation in zip(pairs, found, strict=True)
         ]

@@ -11,6 +11,7 @@ from stages.lm.evaluation.settings import SplitSettings
 from stages.lm.hub.folder import layout_for
 from stages.lm.hub.settings import SAMPLING
 from stages.lm.hub.tokenizer import check_kind
+from stages.lm.models.recurrent.settings import RecurrentSettings
 from stages.lm.models.settings import NgramSettings, TransformerSettings
 from stages.lm.scaling import runs as scaling_runs
 from stages.lm.scaling.runs import ScalingSettings, ScalingStudy
@@ -43,6 +44,7 @@ def read(data: Mapping[str, Any]) -> Config:
         tokenizer = config.tokenizers[experiment.tokenizer]
         _check_task(name, experiment, config.corpora[experiment.corpus or tokenizer.corpus])
         _check_export(f"experiments.{name}.export", experiment, tokenizer)
+        _check_computing(f"experiments.{name}", experiment)
         _check_processes(f"experiments.{name}.training.backend", experiment, config.execution)
         if experiment.decoding.draft is not None:
             _check_draft(f"experiments.{name}.decoding.draft", name, experiment.decoding.draft, config.experiments)
@@ -73,6 +75,20 @@ def _check_task(name: str, experiment: Experiment, corpus: CorpusSettings) -> No
     if experiment.model.task != "language model":
         for useless in experiment.evaluation.model_fields_set - SplitSettings.model_fields.keys():
             raise UserError(f"experiments.{name}.evaluation.{useless}: means nothing to the family {family}; leave it out")
+
+
+def _check_computing(where: str, experiment: Experiment) -> None:
+    """Raise UserError where the model cannot be decoded or evaluated in the way that is asked for."""
+    model, decoding, stride = experiment.model, experiment.decoding, experiment.evaluation.stride
+    if not (isinstance(model, TransformerSettings) and model.attention != "linear"):
+        for key, is_asked in {"compile": decoding.compile, "precision": decoding.precision != "fp32"}.items():
+            if is_asked:
+                raise UserError(f"{where}.decoding.{key}: only decoders with softmax attention are decoded so; leave it out")
+    longest = None if isinstance(model, RecurrentSettings) else getattr(model, "context_length", None)
+    if stride is not None and longest is not None and stride > longest:
+        raise UserError(
+            f"{where}.evaluation.stride: is {stride:,}, but the model sees {longest:,} tokens; choose no more than that"
+        )
 
 
 def _check_processes(where: str, experiment: Experiment, execution: Execution) -> None:

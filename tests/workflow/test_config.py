@@ -213,6 +213,27 @@ def test_studies_name_experiments_that_share_their_tokens() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "key", "value", "message"),
+    [
+        ({"family": "ngram"}, "decoding", {"compile": True}, "gpt.decoding.compile: only decoders with softmax attention"),
+        (
+            {"attention": "linear"},
+            "decoding",
+            {"precision": "bf16"},
+            "gpt.decoding.precision: only decoders with softmax attention",
+        ),
+        ({}, "evaluation", {"stride": 100_000}, "gpt.evaluation.stride: is 100,000, but the model sees "),
+    ],
+)
+def test_what_a_model_cannot_do_is_refused(model: dict[str, object], key: str, value: dict[str, object], message: str) -> None:
+    data = changed(f"experiments.gpt.{key}", value)
+    described = data["experiments"]["gpt"]
+    described |= {"export": None, "model": model if "family" in model else described["model"] | model}
+    with pytest.raises(UserError, match=re.escape(message)):
+        read(data)
+
+
+@pytest.mark.parametrize(
     ("draft", "message"),
     [
         ("trigrm", "experiments.gpt.decoding.draft: unknown experiment 'trigrm'; did you mean 'trigram'?"),

@@ -11,7 +11,7 @@ from stages.lm.bpe.tokenizer import Tokenizer
 from stages.lm.errors import UserError
 from stages.lm.evaluation.settings import EvaluationSettings
 from stages.lm.evaluation.tasks.examples import Example, read_examples
-from stages.lm.evaluation.tasks.scoring import choice_nats, score, task_lines, task_statistics
+from stages.lm.evaluation.tasks.scoring import choice_nats, fitted, score, task_lines, task_statistics
 from tests.lm.evaluation.test_losses import bigram, trained
 
 SETTINGS = EvaluationSettings(bootstrap_samples=100)
@@ -109,6 +109,15 @@ def test_a_choice_costs_what_its_whole_text_costs() -> None:
     found = choice_nats(trained(bigram(table)), tokenizer, [Example("a", ("b", "ca"), 0), Example("", ("c", "b", "a"), 2)])
     assert found[0] == pytest.approx([-math.log(0.6 * 0.5), -math.log(0.6 * 0.3 * 0.3)])
     assert found[1] == pytest.approx(-np.log([0.1, 0.2, 0.6]))
+
+
+def test_texts_of_an_example_that_do_not_fit_lose_as_many_tokens_of_their_context() -> None:
+    short, long = Example("a", ("b", "c"), 0), Example("context", ("x", "yz"), 0)
+    encoded = [[1, 2], [1, 3], [5, 6, 7, 8], [5, 6, 7, 9, 9]]
+    assert list(fitted([short, long], encoded, None)) == encoded
+    assert list(fitted([short, long], encoded, 3)) == [[1, 2], [1, 3], [7, 8], [7, 9, 9]]
+    with pytest.raises(UserError, match="longer than the 1 tokens that the model sees"):
+        list(fitted([long], encoded[2:], 1))
 
 
 def test_results_of_levels_and_chance() -> None:

@@ -1,7 +1,8 @@
 """How well a model answers: which choice it finds the most probable, and how probable it finds the right one.
 
 A choice is scored by the probability of its whole text, context included. Between choices after the same context that makes no
-difference, and nobody has to guess where the tokens of the context end and those of a choice begin. So
+difference, and nobody has to guess where the tokens of the context end and those of a choice begin. Where a text of an example is
+longer than the model's context, all of them lose as many tokens at their beginning: they are compared after the same context. So
 
     accuracy     the share of examples whose right choice is the most probable: an exact match, all or nothing
     probability  p(right choice) / sum of p(choice): how far the model is from it, and how sure it is
@@ -12,13 +13,15 @@ Mirage?").
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.lm.bpe.interface import TextTokenizer
+from stages.lm.errors import UserError
 from stages.lm.evaluation.bootstrap import ratios
 from stages.lm.evaluation.losses import document_losses
 from stages.lm.evaluation.settings import SplitSettings
@@ -53,13 +56,38 @@ def choice_nats(
     """
     texts = [text for example in examples for text in example.texts]
     encoded = tokenizer.encode_batch(texts, ())
-    tokens = np.array([len(ids) for ids in encoded], np.int64)
-    ids = np.array([index for text in encoded for index in text], np.int64)
     lengths = np.array([len(text.encode()) for text in texts], np.int64)
-    nats = document_losses(trained, TokenArray(ids, np.concatenate([[0], np.cumsum(tokens)]), lengths), batch_tokens)
+    kept = list(fitted(examples, encoded, trained.model.context_length))
+    nats = document_losses(trained, _tokens(kept, lengths), batch_tokens)
     if tokenizer.unknown is not None:
-        nats += NATS_PER_LETTER * Spelling(tokenizer).letters(ids, tokens, lengths)
+        whole = _tokens(encoded, lengths)
+        nats += NATS_PER_LETTER * Spelling(tokenizer).letters(whole.ids, np.diff(whole.offsets), lengths)
     return np.split(nats, np.cumsum([len(example.choices) for example in examples])[:-1])
+
+
+def fitted(examples: Sequence[Example], encoded: Sequence[list[int]], context_length: int | None) -> Iterator[list[int]]:
+    """The texts, where those of an example have lost so many tokens of their common beginning that all of them fit.
+
+    Raises UserError where they have no such beginning.
+    """
+    rest = iter(encoded)
+    for example in examples:
+        choices = list(islice(rest, len(example.choices)))
+        longest = max(map(len, choices))
+        over = max(0, longest - (context_length or longest))
+        common = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*choices, strict=False)))
+        if over > common:
+            raise UserError(
+                f"tasks: after what the choices of {example.texts[0][:40]!r} have in common they are longer than the "
+                f"{context_length} tokens that the model sees; shorten them, or leave the task out"
+            )
+        yield from (ids[over:] for ids in choices)
+
+
+def _tokens(encoded: Sequence[Sequence[int]], lengths: NDArray[np.int64]) -> TokenArray:
+    """Texts as the documents of a split; lengths: their bytes."""
+    ids = np.array([index for text in encoded for index in text], np.int64)
+    return TokenArray(ids, np.concatenate([[0], np.cumsum([len(text) for text in encoded])]), lengths)
 
 
 def score(nats: NDArray[np.float64], answer: int) -> tuple[float, float]:
