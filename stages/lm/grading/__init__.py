@@ -1,0 +1,1 @@
+"""Grading: what students hand in, run in isolation, compared with this project's own answers, and marked by a rubric."""

@@ -1,0 +1,250 @@
+"""Project 1.2, training: loss, clipping, AdamW, schedule, batches, checkpoints (R47, R50 to R54)."""
+
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stages.lm.grading.checks.check import Adapters, Check, Given, integers, normal
+
+
+# Loss and clipping
+
+
+def loss_cases(rng: random.Random) -> dict[str, Given]:
+    return {
+        "one row": {"logits": normal(rng, 4, 9), "targets": integers(rng, 9, 4)},
+        "a batch of sequences": {"logits": normal(rng, 2, 5, 9) * 3, "targets": integers(rng, 9, 2, 5)},
+    }
+
+
+def stable_cases(rng: random.Random) -> dict[str, Given]:
+    return {
+        "logits of a thousand": {"logits": normal(rng, 4, 9) * 1000, "targets": integers(rng, 9, 4)},
+        "logits far below zero": {"logits": normal(rng, 4, 9) - 5000, "targets": integers(rng, 9, 4)},
+    }
+
+
+def loss(adapters: Adapters, given: Given) -> Any:
+    return adapters.cross_entropy(given["logits"], given["targets"])
+
+
+def clip_cases(rng: random.Random) -> dict[str, Given]:
+    gradients = [normal(rng, 5, 5), normal(rng, 7), normal(rng, 2, 3, 4)]
+    return {
+        "the course's example": {"gradients": [torch.ones(5, 5)] * 5, "max_norm": 0.01},
+        "a norm above the limit": {"gradients": gradients, "max_norm": 1.5},
+        "a norm below the limit": {"gradients": gradients, "max_norm": 100.0},
+    }
+
+
+def sparse_cases(rng: random.Random) -> dict[str, Given]:
+    return {"the second of three has none": {"gradients": [normal(rng, 5, 5), None, normal(rng, 7)], "max_norm": 0.5}}
+
+
+def parameters_of(given: Given) -> list[nn.Parameter]:
+    parameters = [nn.Parameter(torch.zeros(3) if gradient is None else gradient.clone()) for gradient in given["gradients"]]
+    for parameter, gradient in zip(parameters, given["gradients"], strict=True):
+        parameter.grad = None if gradient is None else gradient.clone()
+    return parameters
+
+
+def clipped(adapters: Adapters, given: Given) -> Any:
+    parameters = parameters_of(given)
+    adapters.clip_gradients(parameters, given["max_norm"])
+    return [parameter.grad for parameter in parameters]
+
+
+def clipped_generator(adapters: Adapters, given: Given) -> Any:
+    """As `model.parameters()` gives them: once."""
+    parameters = parameters_of(given)
+    adapters.clip_gradients((parameter for parameter in parameters), given["max_norm"])
+    return [parameter.grad for parameter in parameters]
+
+
+# AdamW
+
+
+def steps(rng: random.Random, rates: list[list[float]], weight_decay: float, **more: Any) -> Given:
+    """A group for each list of learning rates, with one parameter and its gradients of every step."""
+    count = len(rates[0])
+    groups = [
+        {"start": normal(rng, 3, 4), "gradients": [normal(rng, 3, 4) for _ in range(count)], "rates": group} for group in rates
+    ]
+    return {"groups": groups, "betas": [0.9, 0.95], "eps": 1e-8, "weight_decay": weight_decay, "absent": [], **more}
+
+
+def adamw_cases(rng: random.Random) -> dict[str, Given]:
+    return {
+        "the first step": steps(rng, [[1e-2]], 0.0),
+        "ten steps": steps(rng, [[1e-2] * 10], 0.0),
+        "two groups with learning rates of their own": steps(rng, [[1e-2] * 5, [3e-3] * 5], 0.0),
+        "another rate in every step": steps(rng, [[1e-3 * step for step in range(8)]], 0.0),
+        "a parameter without a gradient": steps(rng, [[1e-2] * 4, [1e-2] * 4], 0.0, absent=[1]),
+    }
+
+
+def decay_cases(rng: random.Random) -> dict[str, Given]:
+    return {
+        "a constant rate": steps(rng, [[1e-2] * 10], 0.3),
+        "a rate that a schedule changes, from 0 on": steps(rng, [[2e-3 * step for step in range(8)]], 0.3),
+    }
+
+
+def stepped(adapters: Adapters, given: Given) -> Any:
+    """The parameters in the end. The constructor is given the first learning rate, and every step that of its schedule."""
+    groups = given["groups"]
+    parameters = [nn.Parameter(group["start"].clone()) for group in groups]
+    named = [{"params": [parameter], "lr": group["rates"][0]} for parameter, group in zip(parameters, groups, strict=True)]
+    options = {"betas": tuple(given["betas"]), "eps": given["eps"], "weight_decay": given["weight_decay"]}
+    optimizer = adapters.get_adamw()(named, lr=groups[0]["rates"][0], **options)
+    for step in range(len(groups[0]["rates"])):
+        optimizer.zero_grad()
+        for place, (parameter, group) in enumerate(zip(parameters, groups, strict=True)):
+            parameter.grad = None if place in given["absent"] else group["gradients"][step].clone()
+            optimizer.param_groups[place]["lr"] = group["rates"][step]
+        optimizer.step()
+    return parameters
+
+
+# Schedule
+
+
+def schedule_cases(rng: random.Random) -> dict[str, Given]:
+    warmup = rng.randint(5, 9)
+    hidden = {"rates": [rng.uniform(1e-3, 1e-2), rng.uniform(1e-5, 1e-4)], "warmup": warmup, "end": warmup + rng.randint(10, 20)}
+    course = {"rates": [1e-3, 1e-4], "warmup": 5000, "end": 100_000}
+    return {
+        "warm-up, from 0 on": {**hidden, "steps": list(range(warmup))},
+        "the end of the warm-up": {**hidden, "steps": [warmup]},
+        "between": {**hidden, "steps": list(range(warmup + 1, hidden["end"]))},
+        "the end of the decay, and later": {**hidden, "steps": [hidden["end"], hidden["end"] + 1, hidden["end"] + 100]},
+        "the course's figure": {**course, "steps": [0, 2500, 5000, 52_500, 100_000, 120_000]},
+    }
+
+
+def schedule(adapters: Adapters, given: Given) -> Any:
+    return [float(adapters.cosine_schedule(step, *given["rates"], given["warmup"], given["end"])) for step in given["steps"]]
+
+
+# Batches
+
+
+def batch_cases(_rng: random.Random) -> dict[str, Given]:
+    return {"from a file in the memory map": {"tokens": 200, "first": 65_000, "context_length": 12, "batch_size": 8, "draws": 3}}
+
+
+def starts_cases(_rng: random.Random) -> dict[str, Given]:
+    return {"all seven places where a sequence can begin": {"tokens": 19, "first": 0, "context_length": 12, "batch_size": 8,
+                                                           "draws": 60}}  # fmt: skip
+
+
+def batches(adapters: Adapters, given: Given) -> Any:
+    """Inputs and targets of several draws from tokens that count up."""
+    tokens = np.memmap("tokens.bin", dtype=np.uint16, mode="w+", shape=(given["tokens"],))
+    tokens[:] = np.arange(given["first"], given["first"] + given["tokens"])
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002, the generator that submissions use
+    random.seed(0)
+    dataset = np.memmap("tokens.bin", dtype=np.uint16, mode="r")
+    drawn = [adapters.get_batch(dataset, given["batch_size"], given["context_length"], "cpu") for _ in range(given["draws"])]
+    return [[x, y] for x, y in drawn]
+
+
+def form_of_batches(answer: Any) -> Any:
+    x, y = (torch.stack([pair[place] for pair in answer]) for place in (0, 1))
+    return {
+        "shape of the inputs and of the targets": [list(x.shape[1:]), list(y.shape[1:])],
+        "types": [str(x.dtype), str(y.dtype)],
+        "inputs are consecutive tokens": bool((x.diff(dim=-1) == 1).all()),
+        "targets are the inputs one place on": torch.equal(y, x + 1),
+        "draws differ": not torch.equal(x[0], x[1]),
+    }
+
+
+def starts_of_batches(answer: Any) -> Any:
+    return sorted({int(row[0]) for x, _ in answer for row in x})
+
+
+# Checkpoints
+
+
+def checkpoint_cases(rng: random.Random) -> dict[str, Given]:
+    given = {"weights": [normal(rng, 4, 3), normal(rng, 2, 4)], "x": normal(rng, 5, 3), "before": 3, "after": 3}
+    return {"a path": {**given, "stream": False}, "an open file": {**given, "stream": True}}
+
+
+def model_and_optimizer(weights: list[Tensor]) -> tuple[nn.Sequential, torch.optim.AdamW]:
+    model = nn.Sequential(*(nn.Linear(weight.shape[1], weight.shape[0], bias=False) for weight in weights))
+    for layer, weight in zip(model, weights, strict=True):
+        layer.weight.data = weight.clone()
+    return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
+
+
+def go_on(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, count: int) -> None:
+    for _ in range(count):
+        optimizer.zero_grad()
+        model(x).square().sum().backward()
+        optimizer.step()
+
+
+def resumed(adapters: Adapters, given: Given) -> Any:
+    """What training ends with when it goes on from a checkpoint with a model and an optimizer that begin elsewhere."""
+    model, optimizer = model_and_optimizer(given["weights"])
+    go_on(model, optimizer, given["x"], given["before"])
+    target: Any = io.BytesIO() if given["stream"] else Path("checkpoint.bin")
+    adapters.save_checkpoint(model, optimizer, given["before"], target)
+    if given["stream"]:
+        target.seek(0)
+    fresh, other = model_and_optimizer([weight * 0 for weight in given["weights"]])
+    iteration = adapters.load_checkpoint(target, fresh, other)
+    go_on(fresh, other, given["x"], given["after"])
+    return {"the iteration": iteration, "weights after some more steps": list(fresh.parameters())}
+
+
+# All together
+
+
+def overfit_cases(rng: random.Random) -> dict[str, Given]:
+    return {"80 steps on 4 sequences": {"ids": integers(rng, 30, 4, 13), "settings": [30, 16, 32, 2, 2, 64, 10000.0]}}
+
+
+def overfitted(adapters: Adapters, given: Given) -> Any:
+    """The logits of a batch that the submission's own model has learned with its own loss, clipping, optimizer and schedule."""
+    torch.manual_seed(0)
+    model = adapters.build_transformer_lm(*given["settings"])
+    optimizer = adapters.get_adamw()(model.parameters(), lr=1e-2, weight_decay=0.0)
+    x, y = given["ids"][:, :-1], given["ids"][:, 1:]
+    for step in range(80):
+        for group in optimizer.param_groups:
+            group["lr"] = adapters.cosine_schedule(step, 1e-2, 1e-3, 8, 80)
+        optimizer.zero_grad()
+        adapters.cross_entropy(model(x), y).backward()
+        adapters.clip_gradients(model.parameters(), 1.0)
+        optimizer.step()
+    return {"logits": model(x), "targets": y}
+
+
+def has_learned(answer: Any) -> Any:
+    log_probs = answer["logits"].double().log_softmax(-1).gather(-1, answer["targets"][..., None])
+    return {"tokens": answer["targets"], "a loss below 0.5": bool(-log_probs.mean() < 0.5)}
+
+
+CHECKS = {
+    "loss": Check(loss_cases, loss),
+    "loss.stable": Check(stable_cases, loss),
+    "clip": Check(clip_cases, clipped),
+    "clip.generator": Check(clip_cases, clipped_generator),
+    "clip.no_gradient": Check(sparse_cases, clipped),
+    "adamw": Check(adamw_cases, stepped),
+    "adamw.decay": Check(decay_cases, stepped),
+    "schedule": Check(schedule_cases, schedule),
+    "batch": Check(batch_cases, batches, form_of_batches),
+    "batch.starts": Check(starts_cases, batches, starts_of_batches),
+    "checkpoint": Check(checkpoint_cases, resumed),
+    "overfit": Check(overfit_cases, overfitted, has_learned),
+}

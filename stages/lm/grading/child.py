@@ -1,0 +1,81 @@
+"""The process that runs a submission, and answers what a grader asks of it: `python -I child.py ROOT FOLDER WORK BOUNDS IN OUT`.
+
+It is started by `examinee.py`, by its path. What it answers are values; whether they are right is for the grader to say.
+"""
+
+import importlib
+import json
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+LONGEST = 1500
+"""Characters of a message that is passed on."""
+
+
+def main() -> None:
+    root, folder, work = (Path(argument) for argument in sys.argv[1:4])
+    given, answers = int(sys.argv[5]), int(sys.argv[6])
+    sys.path.insert(0, str(root))
+    from stages.lm.grading import isolation
+
+    bounds = isolation.Bounds(**json.loads(sys.argv[4]))
+    in_force = isolation.enter_namespaces(work, bounds)
+    os.chdir(work)
+    import torch
+
+    from stages.lm.grading import packing
+    from stages.lm.grading.checks.every import CHECKS
+
+    torch.set_num_threads(1)
+    forget_project(root)
+    in_force += isolation.limit_resources(bounds)
+    system = [Path(path) for path in ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/opt", "/dev")]
+    readable = [*system, Path(sys.prefix), Path(sys.base_prefix), folder]
+    in_force += isolation.restrict_files(readable, [work, Path("/dev/null")])
+    packing.write(answers, packing.pack({"isolation": in_force}))
+    sys.path.insert(0, str(folder))
+    while True:
+        try:
+            asked = packing.read(given)
+        except EOFError:
+            return
+        reply: dict[str, Any] = {"nonce": asked["nonce"]}
+        try:
+            if asked["check"] is None:
+                adapters = importlib.import_module(asked["module"])
+                message = packing.pack(reply | {"answer": sorted(vars(adapters))})
+            else:
+                message = packing.pack(reply | {"answer": CHECKS[asked["check"]].probe(adapters, asked["given"])})
+        except (Exception, SystemExit) as error:  # noqa: BLE001, whatever a submission does is its own matter
+            message = packing.pack(reply | {"error": told(error, folder)})
+        packing.write(answers, message)
+
+
+def forget_project(root: Path) -> None:
+    """Let `import stages` find nothing, or what a submission brings along."""
+    sys.path.remove(str(root))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "stages"]:
+        del sys.modules[name]
+
+
+def told(error: BaseException, folder: Path) -> str:
+    """An error in words that are the same in every run: its message, and where in the submission it comes from."""
+    if isinstance(error, NotImplementedError):
+        return "is not implemented yet"
+    if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType) and error.obj.__name__ == "adapters":
+        return f"adapters.py has no `{error.name}`"
+    if isinstance(error, MemoryError):
+        return "asked for more memory than there is for it"
+    where = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(f"{folder}/")]
+    place = f", in {where[-1].filename.removeprefix(f'{folder}/')}, line {where[-1].lineno}" if where else ""
+    message = re.sub(r"0x[0-9a-fA-F]+", "0x…", " ".join(str(error).split())).replace(f"{folder}/", "")
+    return f"raised {type(error).__name__}{f': {message}' if message else ''}"[:LONGEST] + place
+
+
+if __name__ == "__main__":
+    main()

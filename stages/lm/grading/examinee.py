@@ -1,0 +1,233 @@
+"""A submission at work: it is asked, and answers or fails, in a process of its own that may end in any way.
+
+Time and memory are measured from outside, by the clock and the counters of the grader.
+"""
+
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.lm.grading import packing
+from stages.lm.grading.isolation import Bounds
+from stages.lm.grading.rubric import Limits
+from stages.lm.provenance import ROOT
+
+CHILD = ROOT / "stages/lm/grading/child.py"
+START_SECONDS = 120.0
+"""How long the process may take to start, of which the submission's code has no part."""
+TICK = 0.2
+"""Seconds between two looks at whether the process is still there."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What came back: a value, or in words why there is none."""
+
+    value: Any = None
+    fault: str | None = None
+    seconds: float = 0.0
+    peak: int = 0
+    """By how many bytes its memory grew, at most, from the question to the answer."""
+    hung: bool = False
+
+
+class Examinee:
+    """The submission in a folder. Its process is started when it is needed, and again after it has ended."""
+
+    def __init__(self, folder: Path, work: Path, limits: Limits, module: str) -> None:
+        self.folder, self.work, self.limits, self.module = folder, work, limits, module
+        self.isolation: list[str] = []
+        self.spent = 0.0
+        self.unusable: str | None = None
+        """Why it cannot be asked anything: it was never there, or its time is used up."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._questions = self._answers = -1
+
+    def ask(self, check: str, given: Any) -> Answered:
+        """Let the probe of a check run on these inputs."""
+        if self._process is None and self.unusable is None:
+            self._start()
+        if self.unusable is not None:
+            return Answered(fault=self.unusable)
+        answered = self._exchange({"check": check, "given": given}, self.limits.seconds)
+        self.spent += answered.seconds
+        if self.spent > self.limits.total_seconds:
+            self.stop()
+            self.unusable = f"was not run: what came before took more than {self.limits.total_seconds:g} s in all"
+        return answered
+
+    def stop(self) -> None:
+        """End its process and all that it has started."""
+        if self._process is None:
+            return
+        for pid in (self._worker(), self._process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        os.close(self._questions)
+        os.close(self._answers)
+        self._process = None
+
+    def _start(self) -> None:
+        """Start the process and let it load the submission's module."""
+        theirs_in, self._questions = os.pipe()
+        self._answers, theirs_out = os.pipe()
+        bounds = Bounds(self.limits.memory_mb, self.limits.file_mb, int(self.limits.total_seconds) + 60, self.limits.processes)
+        paths = [str(path) for path in (ROOT, self.folder, self.work)]
+        command = [sys.executable, "-I", str(CHILD), *paths, json.dumps(asdict(bounds)), str(theirs_in), str(theirs_out)]
+        threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.work), "TMPDIR": str(self.work), "LANG": "C.UTF-8"}
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"} | threads
+        silent = subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            command, stdin=silent, stdout=silent, stderr=silent, cwd=self.work, env=environment, pass_fds=(theirs_in, theirs_out),
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs_in)
+        os.close(theirs_out)
+        os.set_blocking(self._questions, False)
+        started = self._read(time.monotonic() + START_SECONDS)
+        if isinstance(started, Answered):
+            raise RuntimeError(f"the process that runs submissions does not start: {started.fault}")
+        self.isolation = started["isolation"]
+        imported = self._exchange({"check": None, "module": self.module}, self.limits.seconds)
+        if imported.fault is not None:
+            self.stop()
+            self.unusable = f"{self.module}.py cannot be imported: it {imported.fault}"
+
+    def _exchange(self, asked: dict[str, Any], seconds: float) -> Answered:
+        """Ask, wait, and measure; ends the process where no answer came."""
+        nonce = secrets.token_hex(16)
+        message = packing.pack(asked | {"nonce": nonce})
+        worker = self._worker()
+        before = forget_peak(worker)
+        start = time.monotonic()
+        while True:
+            reply = self._write(message, start + seconds) or self._read(start + seconds)
+            if isinstance(reply, Answered):
+                self.stop()
+                return Answered(fault=reply.fault, seconds=time.monotonic() - start, hung=reply.hung)
+            if isinstance(reply, dict) and reply.get("nonce") == nonce:
+                break
+            message = b""  # what came was not asked for
+        took, peak = time.monotonic() - start, max(0, peak_of(worker) - before)
+        if "error" in reply:
+            return Answered(fault=str(reply["error"]), seconds=took)
+        return Answered(reply.get("answer"), None, took, peak)
+
+    def _write(self, message: bytes, deadline: float) -> Answered | None:
+        """Ask, unless the process does not listen in time."""
+        left = memoryview(message)
+        while left:
+            if time.monotonic() > deadline:
+                return self._late()
+            _, ready, _ = select.select([], [self._questions], [], TICK)
+            try:
+                left = left[os.write(self._questions, left) :] if ready else left
+            except BrokenPipeError:
+                return self._ended()
+        return None
+
+    def _late(self) -> Answered:
+        return Answered(fault=f"did not end within {self.limits.seconds:g} s and was stopped", hung=True)
+
+    def _read(self, deadline: float) -> Any:
+        """The next message, or what became of the process instead."""
+        try:
+            head = self._bytes(8, deadline)
+            return head if isinstance(head, Answered) else self._body(packing.length(head), deadline)
+        except packing.Malformed:
+            return Answered(fault="wrote something else into the grader's answers")
+
+    def _body(self, count: int, deadline: float) -> Any:
+        body = self._bytes(count, deadline)
+        return body if isinstance(body, Answered) else packing.unpack(body)
+
+    def _bytes(self, count: int, deadline: float) -> bytes | Answered:
+        found = bytearray()
+        while len(found) < count:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return self._late()
+            ready, _, _ = select.select([self._answers], [], [], min(left, TICK))
+            if not ready:
+                if self._process is None or self._process.poll() is not None:
+                    return self._ended()
+                continue
+            part = os.read(self._answers, count - len(found))
+            if not part:
+                return self._ended()
+            found += part
+        return bytes(found)
+
+    def _ended(self) -> Answered:
+        """In words how the process came to its end."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        code = self._process.poll()
+        if code is None or code >= 0:
+            return Answered(fault=f"ended the process it ran in{f' with exit code {code}' if code is not None else ''}")
+        return Answered(fault=f"was ended by the system with {signal.Signals(-code).name}")
+
+    def _worker(self) -> int:
+        """The process in which the submission's code runs: the only child of the one that was started, or that one itself."""
+        assert self._process is not None
+        pid = self._process.pid
+        with suppress(OSError, IndexError):
+            return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return pid
+
+
+@contextmanager
+def examined(submission: Path, limits: Limits, module: str) -> Iterator[Examinee]:
+    """A copy of the submission at work, in a scratch folder that is deleted at the end; links in it are left out."""
+    with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as scratch:
+        folder, work = Path(scratch, "submission"), Path(scratch, "work")
+        shutil.copytree(submission, folder, ignore=_links)
+        work.mkdir()
+        examinee = Examinee(folder, work, limits, module)
+        try:
+            yield examinee
+        finally:
+            examinee.stop()
+
+
+def _links(folder: str, names: list[str]) -> set[str]:
+    """What is neither a plain file nor a folder."""
+    paths = {name: Path(folder, name) for name in names}
+    return {name for name, path in paths.items() if path.is_symlink() or not (path.is_file() or path.is_dir())}
+
+
+def forget_peak(pid: int) -> int:
+    """Let the greatest memory of a process count from now on; returns what it has now, in bytes."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return _memory(pid, "VmRSS")
+
+
+def peak_of(pid: int) -> int:
+    """The greatest memory of a process since then, in bytes."""
+    return _memory(pid, "VmHWM")
+
+
+def _memory(pid: int, key: str) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(f"{key}:")), 0)
