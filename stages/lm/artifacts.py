@@ -39,7 +39,7 @@ log = logging.getLogger("stagecraft")
 
 FORMATS = {
     "corpus": 1, "bpe": 2, "tokenize": 3, "estimate": 1, "train": 2, "evaluate": 3, "decode": 1,
-    "export": 1, "study": 2, "trial": 1, "sweep": 1, "scaling": 1, "report": 6,
+    "export": 1, "study": 2, "trial": 1, "sweep": 1, "scaling": 1, "report": 6, "grade": 1,
 }  # fmt: skip
 """The format version that each stage writes; a change of what its files mean adds one, and makes every path new."""
 

@@ -19,7 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.lm.errors import UserError
 from stages.lm.grading import packing
+from stages.lm.grading.comparing import legible
 from stages.lm.grading.isolation import Bounds
 from stages.lm.grading.rubric import Limits
 from stages.lm.provenance import ROOT
@@ -102,7 +104,7 @@ class Examinee:
         os.set_blocking(self._questions, False)
         started = self._read(time.monotonic() + START_SECONDS)
         if isinstance(started, Answered):
-            raise RuntimeError(f"the process that runs submissions does not start: {started.fault}")
+            raise UserError(f"limits: with these the process that runs a submission does not start: it {started.fault}; raise them")
         self.isolation = started["isolation"]
         imported = self._exchange({"check": None, "module": self.module}, self.limits.seconds)
         if imported.fault is not None:
@@ -126,7 +128,7 @@ class Examinee:
             message = b""  # what came was not asked for
         took, peak = time.monotonic() - start, max(0, peak_of(worker) - before)
         if "error" in reply:
-            return Answered(fault=str(reply["error"]), seconds=took)
+            return Answered(fault=legible(str(reply["error"])), seconds=took)
         return Answered(reply.get("answer"), None, took, peak)
 
     def _write(self, message: bytes, deadline: float) -> Answered | None:

@@ -41,10 +41,14 @@ class Mark:
     cases: list[Case]
 
     @property
+    def passed(self) -> int:
+        """How many of its cases passed."""
+        return sum(case.fault is None for case in self.cases)
+
+    @property
     def share(self) -> float:
-        """How much of it passed, 0 to 1."""
-        passed = sum(case.fault is None for case in self.cases)
-        return passed / len(self.cases) if self.entry.partial else float(passed == len(self.cases))
+        """How much of it counts as passed, 0 to 1."""
+        return self.passed / len(self.cases) if self.entry.partial else float(self.passed == len(self.cases))
 
     @property
     def points(self) -> float:
@@ -59,6 +63,9 @@ class Marks:
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By check and case: seconds and bytes, its own and ours."""
     isolation: list[str] = field(default_factory=list)
+    """What the submission's process had given up."""
+    unusable: str | None = None
+    """Why it could not be asked, or not to the end."""
 
     @property
     def points(self) -> float:
@@ -80,7 +87,7 @@ def mark(rubric: Rubric, seed: int, examinee: Examinee, watch: Callable[[str], N
             cases = list(examination.cases(CHECKS[name].cases(rng)))
         marks.marks.append(Mark(name, entry, cases))
         passed[name] = all(case.fault is None for case in cases)
-    marks.isolation = examinee.isolation
+    marks.isolation, marks.unusable = examinee.isolation, examinee.unusable
     return marks
 
 

@@ -81,17 +81,19 @@ class Rubric(Settings):
 
 def read_rubric(file: Path) -> Rubric:
     """The rubric in a YAML file. Raises UserError where it is none, or names what does not exist."""
-    return checked(script.read_settings(str(file)), str(file))
+    rubric = parse(Rubric, script.read_settings(str(file)), str(file))
+    check_names(rubric, str(file))
+    return rubric
 
 
-def checked(data: object, where: str) -> Rubric:
-    """A rubric from plain values. Raises UserError."""
+def check_names(rubric: Rubric, where: str) -> None:
+    """Raises UserError where there is no such check, or one needs another that does not stand above it."""
     from stages.lm.grading.checks.every import CHECKS
 
-    rubric = parse(Rubric, data, where)
+    above: set[str] = set()
     for name, check in rubric.checks.items():
         if name not in CHECKS:
             raise UserError(unknown(f"{where}: checks", "check", name, CHECKS))
-        if check.needs is not None and check.needs not in list(rubric.checks)[: list(rubric.checks).index(name)]:
-            raise UserError(f"{where}: checks.{name}.needs: {check.needs!r} is not a check that stands above it")
-    return rubric
+        if check.needs is not None and check.needs not in above:
+            raise UserError(f"{where}: checks.{name}.needs: {check.needs!r} is no check that stands above it")
+        above.add(name)

@@ -1,0 +1,39 @@
+"""The folder that a student hands in: what identifies it, and whether it can be graded at all."""
+
+import hashlib
+from pathlib import Path
+
+from stages.lm.artifacts import sha256
+from stages.lm.errors import UserError
+
+SKIPPED = ("__pycache__", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store")
+"""What is there by accident, and is not looked at."""
+
+
+def submissions(folder: Path) -> list[Path]:
+    """The submissions in a folder, each a folder of its own. Raises UserError where there are none."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is no folder; name one that holds a folder for each submission")
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not found:
+        raise UserError(f"{folder}: holds no submissions; each should be a folder, named after who hands it in")
+    return found
+
+
+def files(submission: Path) -> list[Path]:
+    """Its plain files. Links, and whatever else is no file, are left out: what they mean depends on where they lie."""
+    every = (path for path in submission.rglob("*") if path.is_file() and not path.is_symlink())
+    inside = (path for path in every if not set(path.relative_to(submission).parts) & set(SKIPPED))
+    return sorted(path for path in inside if not any(above.is_symlink() for above in path.relative_to(submission).parents))
+
+
+def content(submission: Path) -> str:
+    """A hash over the names and bytes of its files."""
+    lines = [f"{sha256(path)}  {path.relative_to(submission).as_posix()}\n" for path in files(submission)]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def too_large(submission: Path, limit_mb: int) -> str | None:
+    """In words why it is not looked at; None where it may be."""
+    size = sum(path.stat().st_size for path in files(submission))
+    return f"has {size >> 20} MiB, but {limit_mb} MiB are allowed" if size > limit_mb << 20 else None
