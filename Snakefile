@@ -17,6 +17,7 @@ if not workflow.configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/stages.smk"
 include: "workflow/rules/claims.smk"
+include: "workflow/rules/grade.smk"
 
 
 rule all:

@@ -13,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 from stages.lm import artifacts
 from stages.lm.errors import UserError
 from stages.lm.provenance import code_version
-from workflow import launch
+from workflow import grading as gradings, launch
 from workflow.claims.claim import read_claim
 from workflow.reading import read
 from workflow.jobs import RESOURCES, read_estimate, resources
@@ -42,6 +42,8 @@ def planned_so_far(checked):
 
 # With `--config claim=FILE` the config is the one that the claim holds.
 claimed = config.pop("claim", None)
+# What is said of a grading is no part of the config.
+grading = gradings.taken_from(config)
 
 
 def understood():
@@ -59,6 +61,15 @@ def understood():
         return checked, planned
     except UserError as error:
         sys.stderr.write(f"error: {' '.join(map(str, workflow.configfiles))}: {error}\n")
+        sys.exit(2)
+
+
+def understood_grades():
+    """The nodes of the submissions that are to be graded; a mistake ends the run with one line and exit code 2."""
+    try:
+        return gradings.grades(grading)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.lm.grading.comparing import legible
-from stages.lm.grading.submission import files
+from stages.lm.grading.submission import files, legible
 
 LARGEST = 1 << 20
 """Bytes of a file that is parsed; longer ones are no one's handwriting."""

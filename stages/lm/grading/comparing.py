@@ -7,8 +7,6 @@ from torch import Tensor
 
 LONGEST = 160
 """Characters of a value that is shown."""
-LONGEST_MESSAGE = 2000
-"""Characters of a foreign message."""
 
 
 def difference(found: Any, expected: Any, tolerance: float, where: str = "the answer") -> str | None:
@@ -71,9 +69,3 @@ def shown(value: Any) -> str:
     """A value in one short line."""
     text = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-
-
-def legible(text: str) -> str:
-    """Foreign text in one line that any page or terminal can show."""
-    short = " ".join(text[:LONGEST_MESSAGE].split())
-    return "".join(character if character.isprintable() else "\ufffd" for character in short)

@@ -1,6 +1,8 @@
 """From a submission and a rubric to its marks."""
 
+import tempfile
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import torch
@@ -21,5 +23,9 @@ def examine(submission: Path, rubric: Rubric, seed: int, watch: Callable[[str], 
     if fault is not None:
         marks = [Mark(name, entry, [Case(name, f"the submission {fault}")]) for name, entry in rubric.checks.items()]
         return Marks(marks, unusable=f"The submission {fault}.")
-    with examined(submission, rubric.limits, MODULES[rubric.kind]) as examinee:
+    with (
+        examined(submission, rubric.limits, MODULES[rubric.kind]) as examinee,
+        tempfile.TemporaryDirectory() as own,
+        chdir(own),  # where our own code writes its files
+    ):
         return mark(rubric, seed, examinee, watch)

@@ -21,9 +21,9 @@ from typing import Any
 
 from stages.lm.errors import UserError
 from stages.lm.grading import packing
-from stages.lm.grading.comparing import legible
 from stages.lm.grading.isolation import Bounds
 from stages.lm.grading.rubric import Limits
+from stages.lm.grading.submission import legible
 from stages.lm.provenance import ROOT
 
 CHILD = ROOT / "stages/lm/grading/child.py"
@@ -91,7 +91,7 @@ class Examinee:
         bounds = Bounds(self.limits.memory_mb, self.limits.file_mb, int(self.limits.total_seconds) + 60, self.limits.processes)
         paths = [str(path) for path in (ROOT, self.folder, self.work)]
         command = [sys.executable, "-I", str(CHILD), *paths, json.dumps(asdict(bounds)), str(theirs_in), str(theirs_out)]
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.work), "TMPDIR": str(self.work), "LANG": "C.UTF-8"}
         environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"} | threads
         silent = subprocess.DEVNULL
@@ -104,7 +104,9 @@ class Examinee:
         os.set_blocking(self._questions, False)
         started = self._read(time.monotonic() + START_SECONDS)
         if isinstance(started, Answered):
-            raise UserError(f"limits: with these the process that runs a submission does not start: it {started.fault}; raise them")
+            raise UserError(
+                f"limits: with these the process that runs a submission does not start: it {started.fault}; raise them"
+            )
         self.isolation = started["isolation"]
         imported = self._exchange({"check": None, "module": self.module}, self.limits.seconds)
         if imported.fault is not None:

@@ -116,10 +116,7 @@ class Examination:
         if self.entry.more_mb is not None:
             self.examinee.stop()  # memory that an earlier answer has left behind would hide what this one takes
         own, answered = self.ours(given), self.examinee.ask(self.name, given)
-        if answered.fault is None:
-            fault = self.disagrees(answered.value, given, own.value)
-        else:
-            fault = answered.fault
+        fault = answered.fault if answered.fault is not None else self.disagrees(answered.value, given, own.value)
         self.measured[case] = {"seconds": [answered.seconds, own.seconds], "bytes": [answered.peak, own.peak]}
         if fault is None and self.entry.times_slower is not None:
             fault = self.too_slow(case, given, own, answered)

@@ -1,6 +1,6 @@
-"""Values between a grader and the process that runs a submission: JSON and safetensors, in which nothing can run when it is read.
+"""Values between a grader and the process that runs a submission: JSON and safetensors, in which nothing runs when it is read.
 
-A message is 8 bytes of length and that many bytes: again 8 bytes of length, JSON of that length, and the tensors that it refers to.
+A message is 8 bytes of length and that many bytes: 8 bytes of length, JSON of that length, and the tensors that it refers to.
 """
 
 import json

@@ -8,6 +8,8 @@ from stages.lm.errors import UserError
 
 SKIPPED = ("__pycache__", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store")
 """What is there by accident, and is not looked at."""
+LONGEST_MESSAGE = 2000
+"""Characters of a foreign message."""
 
 
 def submissions(folder: Path) -> list[Path]:
@@ -37,3 +39,9 @@ def too_large(submission: Path, limit_mb: int) -> str | None:
     """In words why it is not looked at; None where it may be."""
     size = sum(path.stat().st_size for path in files(submission))
     return f"has {size >> 20} MiB, but {limit_mb} MiB are allowed" if size > limit_mb << 20 else None
+
+
+def legible(text: str) -> str:
+    """Foreign text in one line that any page or terminal can show."""
+    short = " ".join(text[:LONGEST_MESSAGE].split())
+    return "".join(character if character.isprintable() else "\ufffd" for character in short)

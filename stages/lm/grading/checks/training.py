@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from stages.lm.grading.checks.check import Adapters, Check, Given, integers, normal
 
-
 # Loss and clipping
 
 
