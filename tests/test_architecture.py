@@ -23,6 +23,7 @@ SUBJECTS = [
     "sweeps",
     "scaling",
     "reporting",
+    "grading",
 ]
 """Each may use those before it, never those after it."""
 

@@ -217,19 +217,19 @@ def _links(folder: str, names: list[str]) -> set[str]:
     return {name for name, path in paths.items() if path.is_symlink() or not (path.is_file() or path.is_dir())}
 
 
-def forget_peak(pid: int) -> int:
+def forget_peak(pid: int | str) -> int:
     """Let the greatest memory of a process count from now on; returns what it has now, in bytes."""
     with suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
     return _memory(pid, "VmRSS")
 
 
-def peak_of(pid: int) -> int:
+def peak_of(pid: int | str) -> int:
     """The greatest memory of a process since then, in bytes."""
     return _memory(pid, "VmHWM")
 
 
-def _memory(pid: int, key: str) -> int:
+def _memory(pid: int | str, key: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -3,7 +3,6 @@
 Measured seconds and bytes are kept apart from the marks, since nothing else differs between two runs.
 """
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -127,9 +126,9 @@ class Examination:
     def ours(self, given: Given) -> Answered:
         """Our own answer to the same bytes, and what it took."""
         same = packing.unpack(packing.pack(dict(given))[8:])
-        before, start = forget_peak(os.getpid()), time.monotonic()
+        before, start = forget_peak("self"), time.monotonic()
         value = self.check.probe(reference, same)
-        seconds, peak = time.monotonic() - start, max(0, peak_of(os.getpid()) - before)
+        seconds, peak = time.monotonic() - start, max(0, peak_of("self") - before)
         return Answered(packing.unpack(packing.pack(value)[8:]), None, seconds, peak)
 
     def disagrees(self, found: Any, given: Given, own: Any) -> str | None:

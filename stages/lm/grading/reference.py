@@ -51,7 +51,8 @@ def load_tokenizer(folder: str, special_tokens: list[str]) -> Tokenizer:
 
 
 def linear(weight: Tensor, x: Tensor) -> Tensor:
-    return _with(Linear(*reversed(weight.shape)), weight=weight)(x)  # type: ignore[no-any-return]
+    d_out, d_in = weight.shape
+    return _with(Linear(d_in, d_out), weight=weight)(x)  # type: ignore[no-any-return]
 
 
 def embedding(weight: Tensor, token_ids: Tensor) -> Tensor:
@@ -71,8 +72,8 @@ def rmsnorm(weight: Tensor, x: Tensor, eps: float) -> Tensor:
 
 
 def swiglu(w1: Tensor, w2: Tensor, w3: Tensor, x: Tensor) -> Tensor:
-    network = SwiGLU(*reversed(w1.shape))
-    return _with(network, **{"w1.weight": w1, "w2.weight": w2, "w3.weight": w3})(x)  # type: ignore[no-any-return]
+    d_ff, d_model = w1.shape
+    return _with(SwiGLU(d_model, d_ff), **{"w1.weight": w1, "w2.weight": w2, "w3.weight": w3})(x)  # type: ignore[no-any-return]
 
 
 def rope(x: Tensor, token_positions: Tensor, theta: float, max_seq_len: int) -> Tensor:

@@ -8,7 +8,7 @@ from stages.lm.grading.rubric import Rubric
 
 
 def gradescope(rubric: Rubric, marks: Marks, report: CodeReport, seed: int) -> dict[str, Any]:
-    """The results.json of Gradescope's autograder specification, a test for each check. Its score is without what a person gives."""
+    """Gradescope's results.json, with a test for each check. What a person gives is not in its score."""
     return {
         "score": marks.points,
         "output": headline(rubric, marks),

@@ -28,7 +28,7 @@ class Check:
 
     cases: Callable[[random.Random], Mapping[str, Given]]
     probe: Callable[[Adapters, Given], Any]
-    """The answer of an implementation; raises what that raises. It runs where the submission does: what it says is not trusted."""
+    """The answer of an implementation; raises what that raises. It runs where the submission does: nobody trusts it."""
     view: Callable[[Any], Any] = as_it_is
     """What of an answer is compared, where two right ones need not be equal. Runs in the grader."""
     also: Callable[[Given], list[Given]] = nothing_else

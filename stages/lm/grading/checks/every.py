@@ -1,6 +1,9 @@
 """All checks by name."""
 
-from stages.lm.grading.checks import decoding, model, tokenizer, training
 from stages.lm.grading.checks.check import Check
+from stages.lm.grading.checks.decoding import CHECKS as DECODING
+from stages.lm.grading.checks.model import CHECKS as MODEL
+from stages.lm.grading.checks.tokenizer import CHECKS as TOKENIZER
+from stages.lm.grading.checks.training import CHECKS as TRAINING
 
-CHECKS: dict[str, Check] = {**tokenizer.CHECKS, **model.CHECKS, **training.CHECKS, **decoding.CHECKS}
+CHECKS: dict[str, Check] = {**TOKENIZER, **MODEL, **TRAINING, **DECODING}

@@ -165,7 +165,7 @@ def multi_head(adapters: Adapters, given: Given) -> Any:
 def rows_in_halves(weight: Tensor, num_heads: int) -> Tensor:
     """The projection of which the interleaved layout makes what the layout of halves makes of `weight`, head by head."""
     d_head = weight.shape[0] // num_heads
-    return weight.unflatten(0, (num_heads, d_head))[:, halves(d_head)].flatten(0, 1)
+    return weight.reshape(num_heads, d_head, -1)[:, halves(d_head)].reshape(weight.shape)
 
 
 def other_layout(given: Given) -> list[Given]:
@@ -245,7 +245,7 @@ def registered(adapters: Adapters, given: Given) -> Any:
     """What an optimizer is given, what a checkpoint holds, and what a gradient reaches."""
     built, ids = build(adapters, given), torch.arange(12)[None]
     logits = built(ids)
-    F.cross_entropy(logits[0], ids[0]).backward()
+    F.cross_entropy(logits[0], ids[0]).backward()  # type: ignore[no-untyped-call]
     trained = [parameter for parameter in built.parameters() if parameter.requires_grad]
     again = build(adapters, {**given, "seed": 2})
     again.load_state_dict(built.state_dict())

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.lm.bpe.reference import train as reference_train
-from stages.lm.grading.checks import texts
 from stages.lm.grading.checks.check import Adapters, Check, Given
+from stages.lm.grading.checks.texts import doubled_words, plain_lines, prose, untied_words, written
 
 END = "<|endoftext|>"
 COURSE_TEXT = f"intj intj intj intj intj tech tech{END}\n\nHéllò hôw {END}{END} are ü?"
@@ -41,7 +41,7 @@ def tokenizer(adapters: Adapters, given: Given) -> Any:
 def learned(seed: int) -> dict[str, Any]:
     """A vocabulary and its merges, for checks of encoding: what the submission trains itself is another matter."""
     rng = random.Random(seed)
-    counts = Counter(word.encode() for word in re.findall(r" ?\w+|\s+|[^\w\s]+", texts.prose(rng, 2000)))
+    counts = Counter(word.encode() for word in re.findall(r" ?\w+|\s+|[^\w\s]+", prose(rng, 2000)))
     vocab, merges = reference_train(counts, 256 + 120, [])
     return {"vocab": vocab, "merges": merges}
 
@@ -66,7 +66,7 @@ def pretokenize_cases(rng: random.Random) -> dict[str, Given]:
         "contractions, numbers and signs": {"text": "They've said: it's 1905, isn't it?! (Don't!)"},
         "spaces before words and at the end": {"text": "a  b   c \n\n d\n \ne\t\tf  "},
         "other scripts": {"text": "Straße naïve 你好 мир 🌍🎉 ½ ²"},
-        "a hidden text": {"text": texts.prose(rng, 200)},
+        "a hidden text": {"text": prose(rng, 200)},
     }
 
 
@@ -78,8 +78,8 @@ def pretokenized(adapters: Adapters, given: Given) -> Any:
 
 
 def merges_cases(rng: random.Random) -> dict[str, Given]:
-    hidden = {f"hidden words {name}": texts.untied_words(rng, MERGES) for name in ("A", "B", "C")}
-    return {name: train_given(texts.written(words, rng), 256 + 1 + MERGES, [END]) for name, words in hidden.items()}
+    hidden = {f"hidden words {name}": untied_words(rng, MERGES) for name in ("A", "B", "C")}
+    return {name: train_given(written(words, rng), 256 + 1 + MERGES, [END]) for name, words in hidden.items()}
 
 
 def ties_cases(rng: random.Random) -> dict[str, Given]:
@@ -87,41 +87,41 @@ def ties_cases(rng: random.Random) -> dict[str, Given]:
     tied = Counter({f"{rng.choice(['', ' '])}{''.join(rng.choices(letters[:-2], k=3))}": 2 for _ in range(40)})
     later = Counter({word * 2: 3 for word in ("ab", "ba", "Zq", "qZ", "é", "1", "~a")})
     return {
-        "the course's toy corpus": train_given(texts.written(COURSE_WORDS, rng), 256 + 1 + 12, [END]),
-        "pairs of bytes and of other scripts": train_given(texts.written(tied, rng), 256 + 1 + 25, [END]),
-        "pairs of longer tokens": train_given(texts.written(later, rng), 256 + 1 + 14, [END]),
+        "the course's toy corpus": train_given(written(COURSE_WORDS, rng), 256 + 1 + 12, [END]),
+        "pairs of bytes and of other scripts": train_given(written(tied, rng), 256 + 1 + 25, [END]),
+        "pairs of longer tokens": train_given(written(later, rng), 256 + 1 + 9, [END]),
     }
 
 
 def overlaps_cases(rng: random.Random) -> dict[str, Given]:
-    hidden = {f"hidden words {name}": texts.doubled_words(rng, 5) for name in ("A", "B")}
-    return {name: train_given(texts.written(words, rng), 256 + 5, []) for name, words in hidden.items()}
+    hidden = {f"hidden words {name}": doubled_words(rng, 5) for name in ("A", "B")}
+    return {name: train_given(written(words, rng), 256 + 1 + 5, [END]) for name, words in hidden.items()}
 
 
 def exhausted_cases(rng: random.Random) -> dict[str, Given]:
-    words = texts.untied_words(rng, MERGES)
+    words = untied_words(rng, MERGES)
     one = Counter({"ab": 3})
     return {
-        "a vocabulary of 1000 from one word": train_given(texts.written(one, rng), 1000, [END]),
-        "no room for any merge": train_given(texts.written(words, rng), 257, [END]),
-        "room for exactly one merge": train_given(texts.written(one, rng), 257, []),
+        "a vocabulary of 1000 from one word": train_given(written(one, rng), 1000, [END]),
+        "no room for any merge": train_given(written(words, rng), 257, [END]),
+        "room for exactly one merge": train_given(written(one, rng), 258, [END]),
     }
 
 
 def special_training_cases(rng: random.Random) -> dict[str, Given]:
-    words = [texts.untied_words(rng, MERGES) for _ in range(4)]
+    words = [untied_words(rng, MERGES) for _ in range(4)]
     return {
-        "words joined by a special token": train_given(texts.written(words[0], rng, END), 256 + 1 + MERGES, [END]),
+        "words joined by a special token": train_given(written(words[0], rng, END), 256 + 1 + MERGES, [END]),
         "a special token with signs of regular expressions": train_given(
-            texts.written(words[1], rng, "(a|b)*"), 256 + 1 + MERGES, ["(a|b)*"]
+            written(words[1], rng, "(a|b)*"), 256 + 1 + MERGES, ["(a|b)*"]
         ),
-        "two special tokens": train_given(texts.written(words[2], rng, f"{END}<|pad|>"), 256 + 2 + MERGES, [END, "<|pad|>"]),
-        "no special tokens": train_given(texts.written(words[3], rng), 256 + MERGES, []),
+        "two special tokens": train_given(written(words[2], rng, f"{END}<|pad|>"), 256 + 2 + MERGES, [END, "<|pad|>"]),
+        "no special tokens": train_given(written(words[3], rng), 256 + MERGES, []),
     }
 
 
 def speed_cases(rng: random.Random) -> dict[str, Given]:
-    return {"120 KB of words": train_given(texts.plain_lines(rng, 20_000), 500, [END])}
+    return {"120 KB of words": train_given(plain_lines(rng, 20_000), 500, [END])}
 
 
 def size_of_vocabulary(answer: Any) -> Any:
@@ -136,14 +136,14 @@ def encode_cases(rng: random.Random) -> dict[str, Given]:
     course = {"vocab": COURSE_VOCAB, "merges": COURSE_MERGES, "special_tokens": None, "text": "the cat ate"}
     return {
         "the course's example": course,
-        "a hidden text": encode_given(rng, None, text=texts.prose(rng, 300)),
+        "a hidden text": encode_given(rng, None, text=prose(rng, 300)),
         "characters the training never saw": encode_given(rng, None, text="ζ𝄞 한국어 \x00\x7f ﷽"),
         "no text": encode_given(rng, None, text=""),
     }
 
 
 def special_cases(rng: random.Random) -> dict[str, Given]:
-    text = f"{texts.prose(rng, 5)}{END}{END}{texts.prose(rng, 5)}{END}"
+    text = f"{prose(rng, 5)}{END}{END}{prose(rng, 5)}{END}"
     return {
         "a special token inside a text": encode_given(rng, [END], text=f"ab{END}cd {END} ef"),
         "one special token that begins with another": encode_given(rng, [END, END * 2], text=text),
@@ -168,7 +168,7 @@ def stream_cases(rng: random.Random) -> dict[str, Given]:
         return [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
 
     lines = "one\n\ntwo \n three\n\n\nfour\n \nfive\n"
-    hidden = texts.prose(rng, 200)
+    hidden = prose(rng, 200)
     cuts = sorted(rng.sample(range(1, len(hidden)), 40))
     return {
         "line by line, with empty lines": encode_given(rng, [END], chunks=lines.splitlines(keepends=True)),
@@ -183,8 +183,8 @@ def streamed(adapters: Adapters, given: Given) -> Any:
 
 
 def memory_cases(rng: random.Random) -> dict[str, Given]:
-    lines = texts.plain_lines(rng, 2000).splitlines(keepends=True)
-    return {"1.2 million characters in lines": encode_given(rng, None, lines=lines, times=100)}
+    lines = plain_lines(rng, 2000).upper().splitlines(keepends=True)  # hardly any merges: an id for each character
+    return {"a million characters in lines": encode_given(rng, None, lines=lines, times=80)}
 
 
 def counted(adapters: Adapters, given: Given) -> Any:
@@ -194,7 +194,7 @@ def counted(adapters: Adapters, given: Given) -> Any:
 
 
 def decode_cases(rng: random.Random) -> dict[str, Given]:
-    text = texts.prose(rng, 100)
+    text = prose(rng, 100)
     whole = list(text.encode())
     return {
         "a hidden text, byte by byte": encode_given(rng, None, ids=whole),
@@ -209,7 +209,7 @@ def decoded(adapters: Adapters, given: Given) -> Any:
 
 
 def files_cases(rng: random.Random) -> dict[str, Given]:
-    known = encode_given(rng, [END], text=f"{texts.prose(rng, 100)}{END}\xa0 \x00")
+    known = encode_given(rng, [END], text=f"{prose(rng, 100)}{END}\xa0 \x00")
     return {"a tokenizer of 377 tokens": known}
 
 

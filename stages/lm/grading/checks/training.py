@@ -115,13 +115,14 @@ def stepped(adapters: Adapters, given: Given) -> Any:
 
 def schedule_cases(rng: random.Random) -> dict[str, Given]:
     warmup = rng.randint(5, 9)
-    hidden = {"rates": [rng.uniform(1e-3, 1e-2), rng.uniform(1e-5, 1e-4)], "warmup": warmup, "end": warmup + rng.randint(10, 20)}
+    end = warmup + rng.randint(10, 20)
+    hidden = {"rates": [rng.uniform(1e-3, 1e-2), rng.uniform(1e-5, 1e-4)], "warmup": warmup, "end": end}
     course = {"rates": [1e-3, 1e-4], "warmup": 5000, "end": 100_000}
     return {
         "warm-up, from 0 on": {**hidden, "steps": list(range(warmup))},
         "the end of the warm-up": {**hidden, "steps": [warmup]},
-        "between": {**hidden, "steps": list(range(warmup + 1, hidden["end"]))},
-        "the end of the decay, and later": {**hidden, "steps": [hidden["end"], hidden["end"] + 1, hidden["end"] + 100]},
+        "between": {**hidden, "steps": list(range(warmup + 1, end))},
+        "the end of the decay, and later": {**hidden, "steps": [end, end + 1, end + 100]},
         "the course's figure": {**course, "steps": [0, 2500, 5000, 52_500, 100_000, 120_000]},
     }
 
