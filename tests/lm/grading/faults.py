@@ -134,12 +134,12 @@ def build_tokenizer(vocab, merges, special_tokens=None):
 """,
         {"encode.stream": 0},
     ),
-    "a stream is read whole": Fault(
+    "the ids of a stream are collected": Fault(
         PROJECT_1_1,
         """
 class Mine(Tokenizer):
     def encode_iterable(self, chunks):
-        return iter([index for chunk in chunks for index in self.encode(chunk)])
+        return iter(list(super().encode_iterable(chunks)))
 def build_tokenizer(vocab, merges, special_tokens=None):
     return Mine(vocab, merges, special_tokens)
 """,

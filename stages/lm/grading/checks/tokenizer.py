@@ -121,7 +121,7 @@ def special_training_cases(rng: random.Random) -> dict[str, Given]:
 
 
 def speed_cases(rng: random.Random) -> dict[str, Given]:
-    return {"120 KB of words": train_given(plain_lines(rng, 20_000), 500, [END])}
+    return {"120 KB of words": train_given(plain_lines(rng, 20_000), 1000, [END])}
 
 
 def size_of_vocabulary(answer: Any) -> Any:
