@@ -15,6 +15,7 @@ from stages.lm.artifacts import Artifact
 from stages.lm.errors import UserError
 from stages.lm.grading.code_report import code_report
 from stages.lm.grading.examine import examine
+from stages.lm.grading.example import write_trained
 from stages.lm.grading.page import class_page
 from stages.lm.grading.results import as_text
 from stages.lm.grading.rubric import read_rubric
@@ -108,12 +109,13 @@ def template(arguments: list[str]) -> int:
 
 
 def reference(arguments: list[str]) -> int:
-    """Write a submission that is our own code, which should get all points."""
+    """Write a submission that is our own code, with a small model trained by it, which should get all points of 1.1 and 1.2."""
     parser = argparse.ArgumentParser(prog="python -m stages.grade reference", description=reference.__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="where to; it should not exist yet")
     folder = new_folder(parser.parse_args(arguments).folder)
     shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "adapters.py").write_text("from stages.lm.grading.reference import *\n", encoding="utf-8")
+    write_trained(folder)
     return 0
 
 

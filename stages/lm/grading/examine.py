@@ -7,13 +7,11 @@ from pathlib import Path
 
 import torch
 
+from stages.lm.grading.case import Case
 from stages.lm.grading.examinee import examined
-from stages.lm.grading.marking import Case, Mark, Marks, mark
+from stages.lm.grading.marking import Mark, Marks, mark
 from stages.lm.grading.rubric import Rubric
 from stages.lm.grading.submission import too_large
-
-MODULES = {"adapters": "adapters", "variant": "variant"}
-"""The file of a submission that is loaded, by the kind of the rubric."""
 
 
 def examine(submission: Path, rubric: Rubric, seed: int, watch: Callable[[str], None] = lambda _: None) -> Marks:
@@ -24,7 +22,7 @@ def examine(submission: Path, rubric: Rubric, seed: int, watch: Callable[[str], 
         marks = [Mark(name, entry, [Case(name, f"the submission {fault}")]) for name, entry in rubric.checks.items()]
         return Marks(marks, unusable=f"The submission {fault}.")
     with (
-        examined(submission, rubric.limits, MODULES[rubric.kind]) as examinee,
+        examined(submission, rubric.limits, rubric.module) as examinee,
         tempfile.TemporaryDirectory() as own,
         chdir(own),  # where our own code writes its files
     ):

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stages.lm.grading import packing, reference
+from stages.lm.grading.case import Case
 from stages.lm.grading.checks.check import Check, Given
 from stages.lm.grading.checks.every import CHECKS
 from stages.lm.grading.comparing import difference
+from stages.lm.grading.evidence.every import EVIDENCE
 from stages.lm.grading.examinee import Answered, Examinee, forget_peak, peak_of
 from stages.lm.grading.rubric import Check as Entry
 from stages.lm.grading.rubric import Rubric
@@ -21,14 +23,6 @@ ROUNDS = 3
 """How often speed is measured before it counts as too slow."""
 GRACE_SECONDS = 0.3
 """What is always allowed beside a multiple of our own time."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One case of a check, and what was wrong with the answer, if anything was."""
-
-    name: str
-    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +75,8 @@ def mark(rubric: Rubric, seed: int, examinee: Examinee, watch: Callable[[str], N
         marks.measured[name] = {}
         if entry.needs is not None and not passed[entry.needs]:
             cases = [Case(entry.needs, f"was not asked: `{entry.needs}`, without which it is worth nothing, does not pass")]
+        elif name in EVIDENCE:
+            cases = EVIDENCE[name](examinee.folder, rng, entry)
         else:
             examination = Examination(CHECKS[name], name, entry, examinee, marks.measured[name])
             cases = list(examination.cases(CHECKS[name].cases(rng)))
@@ -124,7 +120,9 @@ class Examination:
         return fault, answered.hung
 
     def ours(self, given: Given) -> Answered:
-        """Our own answer to the same bytes, and what it took."""
+        """Our own answer to the same bytes, and what it took; none where what is right is known without it."""
+        if self.check.right is not None:
+            return Answered()
         same = packing.unpack(packing.pack(dict(given))[8:])
         before, start = forget_peak("self"), time.monotonic()
         value = self.check.probe(reference, same)
@@ -134,13 +132,14 @@ class Examination:
     def disagrees(self, found: Any, given: Given, own: Any) -> str | None:
         """In words how an answer differs from ours, None where it does not, or only as `Check.also` allows."""
         try:
-            seen = self.check.view(found)
+            seen = self.check.view(found, given)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError):
             return "the answer has another form than its adapter promises"
-        fault = difference(seen, self.check.view(own), self.entry.tolerance)
+        right = self.check.view(own, given) if self.check.right is None else self.check.right
+        fault = difference(seen, right, self.entry.tolerance)
         if fault is None:
             return None
-        others = (self.check.view(self.ours(other).value) for other in self.check.also(given))
+        others = (self.check.view(self.ours(other).value, other) for other in self.check.also(given))
         return None if any(difference(seen, other, self.entry.tolerance) is None for other in others) else fault
 
     def too_slow(self, case: str, given: Given, own: Answered, answered: Answered) -> str | None:

@@ -47,6 +47,8 @@ class Check(Settings):
     """Another check that has to pass entirely: speed is worth nothing where the result is wrong."""
     times_slower: float | None = Field(default=None, gt=0)
     """It may take this many times as long as our own code, on the same machine in the same run."""
+    at_most: list[float] = []
+    """Bounds on what is measured of a trained model, in bits per byte, each of which is a case."""
     more_mb: float | None = Field(default=None, gt=0)
     """Its memory may grow by this much more than that of our own code does."""
 
@@ -64,8 +66,8 @@ class Rubric(Settings):
 
     name: str
     title: str
-    kind: Literal["adapters", "variant"] = "adapters"
-    """Which file of the submission is loaded: adapters.py, or variant.py."""
+    module: Literal["adapters", "variant"] = "adapters"
+    """Which Python file of the submission is asked, without .py."""
     limits: Limits = Limits()
     checks: dict[str, Check]
     """By the name of the check."""
@@ -89,11 +91,12 @@ def read_rubric(file: Path) -> Rubric:
 def check_names(rubric: Rubric, where: str) -> None:
     """Raises UserError where there is no such check, or one needs another that does not stand above it."""
     from stages.lm.grading.checks.every import CHECKS
+    from stages.lm.grading.evidence.every import EVIDENCE
 
     above: set[str] = set()
     for name, check in rubric.checks.items():
-        if name not in CHECKS:
-            raise UserError(unknown(f"{where}: checks", "check", name, CHECKS))
+        if name not in CHECKS and name not in EVIDENCE:
+            raise UserError(unknown(f"{where}: checks", "check", name, [*CHECKS, *EVIDENCE]))
         if check.needs is not None and check.needs not in above:
             raise UserError(f"{where}: checks.{name}.needs: {check.needs!r} is no check that stands above it")
         above.add(name)

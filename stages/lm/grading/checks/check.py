@@ -14,7 +14,7 @@ Adapters = Any
 """A module with the functions of `config/grading/template/adapters.py`."""
 
 
-def as_it_is(answer: Any) -> Any:
+def as_it_is(answer: Any, _given: Given) -> Any:
     return answer
 
 
@@ -29,8 +29,10 @@ class Check:
     cases: Callable[[random.Random], Mapping[str, Given]]
     probe: Callable[[Adapters, Given], Any]
     """The answer of an implementation; raises what that raises. It runs where the submission does: nobody trusts it."""
-    view: Callable[[Any], Any] = as_it_is
+    view: Callable[[Any, Given], Any] = as_it_is
     """What of an answer is compared, where two right ones need not be equal. Runs in the grader."""
+    right: Any = None
+    """The view of every right answer, where it is known without one of our own."""
     also: Callable[[Given], list[Given]] = nothing_else
     """Inputs to which our answer counts as well: what an error that another check is about makes of this one."""
 

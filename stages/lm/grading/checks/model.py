@@ -227,7 +227,7 @@ def model(adapters: Adapters, given: Given) -> Any:
         return adapters.transformer_lm(given["token_ids"], weights, given["num_layers"], heads, THETA, LENGTH)
 
 
-def shape_of(answer: Any) -> Any:
+def shape_of(answer: Any, _given: Given) -> Any:
     return list(answer.shape)
 
 
@@ -264,7 +264,7 @@ def initial(adapters: Adapters, given: Given) -> Any:
     return [parameter for parameter in parameters if parameter.shape[0] != vocab_size]
 
 
-def spread(answer: Any) -> Any:
+def spread(answer: Any, _given: Given) -> Any:
     """Whether standard deviations are near sqrt(2 / (in + out)), nothing lies beyond three of them, and norms begin at 1."""
     matrices = [tensor for tensor in answer if tensor.dim() == 2]
     sigmas = [(2 / sum(tensor.shape)) ** 0.5 for tensor in matrices]

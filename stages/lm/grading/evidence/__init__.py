@@ -1,0 +1,1 @@
+"""What is looked at without running any code of a submission: trained weights, sweeps, claims."""
