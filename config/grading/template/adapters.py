@@ -97,14 +97,18 @@ def swiglu(w1: Tensor, w2: Tensor, w3: Tensor, x: Tensor) -> Tensor:
 
 
 def rope(x: Tensor, token_positions: Tensor, theta: float, max_seq_len: int) -> Tensor:
-    """Rotary positions (R29): x: (..., sequence, d_k), d_k even; token_positions: int64 that broadcast to (..., sequence), each below
-    max_seq_len. The pair (x[2k], x[2k + 1]) turns by position / theta^(2k / d_k)."""
+    """x: (..., sequence, d_k), token_positions: int64 that broadcast to (..., sequence), each below max_seq_len (R29).
+
+    The pair (x[2k], x[2k + 1]) turns by position / theta^(2k / d_k).
+    """
     raise NotImplementedError
 
 
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """query: (..., queries, d_k), key: (..., keys, d_k), value: (..., keys, d_v), mask: bool (queries, keys), True where a query may
-    attend -> (..., queries, d_v) (R40)."""
+    """query: (..., queries, d_k), key: (..., keys, d_k), value: (..., keys, d_v) -> (..., queries, d_v) (R40).
+
+    mask: bool (queries, keys), True where a query may attend.
+    """
     raise NotImplementedError
 
 
@@ -149,7 +153,7 @@ def transformer_lm(
 def build_transformer_lm(
     vocab_size: int, context_length: int, d_model: int, num_layers: int, num_heads: int, d_ff: int, rope_theta: float
 ) -> nn.Module:
-    """Your model with new weights (R36, R37): token ids to logits, all that is trained in `parameters()`, untied, without biases."""
+    """Your model with new weights (R36, R37): token ids to logits, what is trained in `parameters()`, untied, no biases."""
     raise NotImplementedError
 
 
@@ -177,8 +181,10 @@ def cosine_schedule(t: int, max_learning_rate: float, min_learning_rate: float, 
 
 
 def get_batch(dataset: NDArray[np.integer], batch_size: int, context_length: int, device: str) -> tuple[Tensor, Tensor]:
-    """Sequences from uniformly random places of a one-dimensional array, which may be memory-mapped, and the same one place on: two
-    LongTensors (batch_size, context_length) on the device (R53)."""
+    """Sequences from uniformly random places of an array (tokens), which may be memory-mapped, and the same one place on (R53).
+
+    Two LongTensors (batch_size, context_length) on the device.
+    """
     raise NotImplementedError
 
 

@@ -5,6 +5,8 @@ Most are those of section 6 of the course's requirements.
 
 from dataclasses import dataclass
 
+SEED = 3
+"""With which the points below are those that are left."""
 PROJECT_1_1, PROJECT_1_2 = "config/grading/project-1.1.yaml", "config/grading/project-1.2.yaml"
 
 

@@ -1,6 +1,7 @@
 """The reference gets all points, and each fault loses exactly its own: in this process, where all runs that is tested here."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,16 +11,17 @@ import pytest
 from stages.lm.grading import packing, reference
 from stages.lm.grading.checks.every import CHECKS
 from stages.lm.grading.examinee import Answered, Examinee, forget_peak, peak_of
+from stages.lm.grading.example import write_trained
 from stages.lm.grading.marking import Marks, mark
 from stages.lm.grading.rubric import Limits, read_rubric
-from tests.lm.grading.faults import FAULTS, PROJECT_1_1, PROJECT_1_2, Fault
+from tests.lm.grading.faults import FAULTS, PROJECT_1_1, PROJECT_1_2, SEED, Fault
 
 
 class Here(Examinee):
     """A submission that is trusted, with the answers and the measurements of one that is not."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(Path(), Path(), Limits(), "adapters")
+    def __init__(self, folder: Path, code: str) -> None:
+        super().__init__(folder, folder, Limits(), "adapters")
         self.adapters = ModuleType("adapters")
         vars(self.adapters).update({name: value for name, value in vars(reference).items() if not name.startswith("__")})
         exec(code, vars(self.adapters))
@@ -36,23 +38,30 @@ class Here(Examinee):
         """There is no process to end."""
 
 
-def marks_of(rubric: str, code: str, root: Path, seed: int) -> Marks:
-    return mark(read_rubric(root / rubric), seed, Here(code))
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A submission with a trained model."""
+    folder = tmp_path_factory.mktemp("reference")
+    write_trained(folder)
+    return folder
+
+
+@pytest.fixture
+def grade(trained: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, int], Marks]:
+    """Marks by a rubric for the reference with some code overridden, with the hidden inputs of a seed."""
+    monkeypatch.chdir(tmp_path)
+    return lambda rubric, code, seed: mark(read_rubric(root / rubric), seed, Here(trained, code))
 
 
 @pytest.mark.parametrize("rubric", [PROJECT_1_1, PROJECT_1_2])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_reference_gets_all_points(
-    rubric: str, seed: int, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    marks = marks_of(rubric, "", root, seed)
+def test_the_reference_gets_all_points(rubric: str, seed: int, grade: Callable[[str, str, int], Marks]) -> None:
+    marks = grade(rubric, "", seed)
     assert [one.name for one in marks.marks if one.points < one.entry.points] == []
     assert marks.points == 100
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_fault_loses_its_own_points(fault: Fault, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    marks = marks_of(fault.rubric, fault.code, root, seed=3)
+def test_a_fault_loses_its_own_points(fault: Fault, grade: Callable[[str, str, int], Marks]) -> None:
+    marks = grade(fault.rubric, fault.code, SEED)
     assert {one.name: one.points for one in marks.marks if one.points < one.entry.points} == fault.left

@@ -1,0 +1,156 @@
+"""Submissions that misbehave, in real processes: each loses its own points, is told why, and touches nothing else."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.lm.grading.examinee import Examinee, examined
+from stages.lm.grading.rubric import Limits
+
+X = {"x": torch.tensor([0.0, 1.0])}
+Start = Callable[..., Examinee]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Hand in this code."""
+    with ExitStack() as stack:
+
+        def handed_in(code: str, **limits: float) -> Examinee:
+            folder = tmp_path / "submission"
+            folder.mkdir()
+            (folder / "adapters.py").write_text(code)
+            return stack.enter_context(examined(folder, Limits(**({"seconds": 5.0} | limits)), "adapters"))
+
+        yield handed_in
+
+
+def test_an_answer_is_a_value(start: Start) -> None:
+    answered = start("def silu(x):\n    print('{\"score\": 100}')\n    return x * x.sigmoid()").ask("silu", X)
+    assert answered.fault is None
+    assert torch.equal(answered.value, X["x"] * X["x"].sigmoid())
+
+
+def test_an_endless_loop_is_stopped_and_the_next_question_answered(start: Start) -> None:
+    examinee = start("def silu(x):\n    while True: pass\ndef linear(weight, x): return x", seconds=1.5)
+    assert examinee.ask("silu", X).fault == "did not end within 1.5 s and was stopped"
+    assert examinee.ask("linear", {"weight": X["x"], "x": X["x"]}).fault is None
+
+
+MISBEHAVIOUR = {
+    "leaves": ("import os; os._exit(0)", "ended the process it ran in with exit code 0"),
+    "exits": ("import sys; sys.exit(3)", "raised SystemExit: 3, in adapters.py, line 2"),
+    "crashes": ("import ctypes; ctypes.string_at(0)", "was ended by the system with SIGSEGV"),
+    "takes 100 GB": ("return bytearray(100 << 30)", "asked for more memory than there is for it"),
+    "fills its disk": ("open('big', 'wb').write(bytes(500 << 20))", "raised OSError: [Errno"),
+    "hands in an object": ("return object()", "raised TypeError: a value of type object"),
+    "is no answer": ("raise NotImplementedError", "is not implemented yet"),
+}
+
+
+@pytest.mark.parametrize(("line", "fault"), MISBEHAVIOUR.values(), ids=MISBEHAVIOUR)
+def test_misbehaviour(line: str, fault: str, start: Start) -> None:
+    examinee = start(f"def silu(x):\n    {line}\ndef linear(weight, x): return x")
+    assert (examinee.ask("silu", X).fault or "").startswith(fault)
+    assert examinee.ask("linear", {"weight": X["x"], "x": X["x"]}).fault is None
+
+
+def test_nothing_outside_its_folder_is_written_or_read(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("rubric")
+    examinee = start(
+        f"from pathlib import Path\ndef silu(x):\n    Path({str(tmp_path / 'forged')!r}).write_text('x')\n"
+        f"def softmax(x, dim):\n    return Path({str(tmp_path / 'secret')!r}).read_text()\n"
+        "def embedding(weight, token_ids):\n    Path(__file__).write_text('x')\n"
+    )
+    for check, given in (("silu", X), ("softmax", X | {"dim": 0}), ("embedding", {"weight": X["x"], "token_ids": X["x"]})):
+        assert (examinee.ask(check, given).fault or "").startswith("raised PermissionError")
+    assert not (tmp_path / "forged").exists()
+
+
+def test_the_grader_cannot_be_killed(start: Start) -> None:
+    examinee = start("import os\ndef silu(x):\n    os.kill(os.getppid(), 9)\n    return x")
+    examinee.ask("silu", X)
+    assert examinee.ask("linear", X).fault == "adapters.py has no `linear`"
+
+
+def test_there_is_no_network(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code = f"import socket\ndef silu(x):\n    socket.create_connection(('127.0.0.1', {port}), timeout=2)\n    return x"
+        assert (start(code).ask("silu", X).fault or "").startswith("raised ")
+
+
+def test_what_it_leaves_running_ends_with_it(start: Start) -> None:
+    examinee = start(
+        "import os, time\ndef silu(x):\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(1000)\n    return x"
+    )
+    assert examinee.ask("silu", X).fault is None
+    assert len(running(examinee.work)) >= 2
+    examinee.stop()
+    time.sleep(0.3)
+    assert not running(examinee.work)
+
+
+def running(folder: Path) -> list[str]:
+    """The processes whose working folder this is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found += [process.name] if (process / "cwd").readlink() == folder else []
+    return found
+
+
+FORGED = """
+import gc, os, struct, sys
+def silu(x):
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, {message!r})
+        except OSError:
+            pass
+    return x * 0
+"""
+
+
+@pytest.mark.parametrize(
+    "message", [b"x" * 64, (40).to_bytes(8, "little") + b"y" * 40, b"\xff" * 8], ids=["noise", "junk", "long"]
+)
+def test_what_was_not_asked_for_counts_for_nothing(message: bytes, start: Start) -> None:
+    answered = start(FORGED.format(message=message)).ask("silu", X)
+    assert answered.fault is not None or torch.equal(answered.value, X["x"] * 0)
+
+
+def test_what_cannot_be_imported_is_told_once(start: Start) -> None:
+    examinee = start("import numpy\nimport nothing_of_this_name")
+    reason = "raised ModuleNotFoundError: No module named 'nothing_of_this_name', in adapters.py, line 2"
+    assert examinee.ask("silu", X).fault == examinee.unusable == f"adapters.py cannot be imported: it {reason}"
+
+
+def test_the_time_for_everything_is_bounded(start: Start) -> None:
+    examinee = start("import time\ndef silu(x):\n    time.sleep(0.6)\n    return x", total_seconds=0.5)
+    assert examinee.ask("silu", X).fault is None
+    assert examinee.ask("silu", X).fault == "was not run: what came before took more than 0.5 s in all"
+
+
+def test_the_project_is_not_there_to_be_imported(start: Start) -> None:
+    fault = start("def silu(x):\n    from stages.lm.models.functional import silu\n    return silu(x)").ask("silu", X).fault
+    assert (fault or "").startswith("raised ModuleNotFoundError")
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "submission"
+    folder.mkdir()
+    (folder / "adapters.py").symlink_to("/etc/passwd")
+    with examined(folder, Limits(), "adapters") as examinee:
+        assert not (examinee.folder / "adapters.py").exists()
+
+
+def test_it_is_said_what_was_in_force(start: Start) -> None:
+    examinee = start("")
+    examinee.ask("silu", X)
+    assert "bounds on memory, time and files" in examinee.isolation
