@@ -9,6 +9,7 @@ from stages.lm.errors import UserError
 from stages.lm.grading.rubric import read_rubric
 from stages.lm.grading.settings import GradeSettings
 from stages.lm.grading.submission import content, legible, submissions
+from workflow.jobs import JobSettings
 from workflow.nodes import Node
 
 KEYS = ("submissions", "rubric", "grading_seed")
@@ -20,8 +21,11 @@ def taken_from(config: dict[str, Any]) -> dict[str, Any]:
     return {key: config.pop(key) for key in KEYS if key in config}
 
 
-def grades(given: Mapping[str, Any]) -> dict[str, Node]:
-    """The node of each submission by its digest. Raises UserError where one of the keys is missing or wrong."""
+def grades(given: Mapping[str, Any], job: JobSettings = JobSettings()) -> dict[str, Node]:  # noqa: B008, it is immutable
+    """The node of each submission by its digest; `job` is what its grading asks a cluster for.
+
+    Raises UserError where one of the keys is missing or wrong.
+    """
     missing = [key for key in KEYS if key not in given]
     if missing:
         raise UserError(
@@ -35,7 +39,7 @@ def grades(given: Mapping[str, Any]) -> dict[str, Node]:
     made = {}
     for folder in submissions(Path(str(given["submissions"]))):
         settings = GradeSettings(submission=legible(folder.name), content=content(folder), rubric=rubric, seed=int(seed))
-        node = Node("grade", slug(folder.name), settings.resolved(), files=(str(folder),))
+        node = Node("grade", slug(folder.name), settings.resolved(), files=(str(folder),), job=job)
         made[node.digest] = node
     return made
 

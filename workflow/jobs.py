@@ -41,6 +41,7 @@ FALLBACK = {
     "evaluate": (4000, 120),
     "decode": (4000, 60),
     "export": (4000, 60),
+    "grade": (8000, 30),
 }
 """Memory in MB and time in minutes by stage where neither settings nor an estimate say more; else those of a report."""
 

@@ -144,7 +144,7 @@ def fifty(folder: Path) -> dict[str, dict[str, float] | None]:
     while len(members) < 50:
         members |= {f"{name}-{number}": (f"{code}# {number}\n", left) for name, (code, left) in faults.items()}
         number += 1
-    members = dict(list(members.items())[:50])
+    members = {slug(name): member for name, member in list(members.items())[:50]}
     for name, (code, _) in members.items():
         shutil.copytree(folder / "reference", folder / "class" / name)
         written = code.replace("OUTSIDE", repr(str(folder)))

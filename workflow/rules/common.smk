@@ -67,7 +67,7 @@ def understood():
 def understood_grades():
     """The nodes of the submissions that are to be graded; a mistake ends the run with one line and exit code 2."""
     try:
-        return gradings.grades(grading)
+        return gradings.grades(grading, checked_config.execution.job("grade"))
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)

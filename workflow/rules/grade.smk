@@ -5,7 +5,11 @@
 
 # Nothing is read of submissions unless they are named: other runs know of no grades.
 graded = understood_grades() if grading else {}
+asked_for.update(graded)
 class_table = f"grades/{gradings.slug(Path(str(grading.get('submissions', ''))).resolve().name)}"
+if workflow.is_main_process:
+    for made in graded.values():
+        set_damaged_aside(made.path)
 
 
 def a_grading(_wildcards):
@@ -15,22 +19,18 @@ def a_grading(_wildcards):
     return []
 
 
-def grade_of(wildcards):
-    return graded[wildcards.folder.rpartition("-")[2]]
-
-
 rule make_grade:
     output:
         "results/grade/{folder}/manifest.json",
     log:
         "logs/grade/{folder}.log",
     params:
-        submission=lambda wildcards: shlex.quote(grade_of(wildcards).files[0]),
-        settings=lambda wildcards: yaml.safe_dump(dict(grade_of(wildcards).settings), sort_keys=False, allow_unicode=True),
-        code=lambda wildcards: version("grade", ()),
+        submission=lambda wildcards: shlex.quote(node(wildcards).files[0]),
+        settings=settings,
+        code=code,
+    threads: threads
     resources:
-        mem_mb=8192,
-        runtime=20,
+        **{name: resource(name) for name in RESOURCES},
     conda:
         "../../envs/conda.yaml"
     container:
@@ -45,14 +45,14 @@ rule make_grade:
 rule grade:
     input:
         a_grading,
-        grades=[manifest(node) for node in graded.values()],
+        [manifest(made) for made in graded.values()],
     output:
         f"{class_table}.csv",
         f"{class_table}.html",
     params:
-        artifacts=" ".join(f"--artifact results/{node.id}" for node in graded.values()),
+        given=" ".join(f"--artifact {made.path}" for made in graded.values()),
     localrule: True
     message:
-        "the table of {class_table}"
+        f"the table of {class_table}"
     shell:
-        "python -m stages.grade table {params.artifacts} --out {class_table}"
+        f"python -m stages.grade table {{params.given}} --out {class_table}"
