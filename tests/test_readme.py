@@ -12,7 +12,7 @@ from tests.pipeline import ROOT, TINY, Project
 pytestmark = pytest.mark.slow
 
 PLACEHOLDER = re.compile(r"results/(\w+)/([\w-]+)-…")
-PARTS = ("evaluation", "training", "hub", "inference", "models/huggingface", "sweeps", "scaling")
+PARTS = ("evaluation", "training", "hub", "inference", "models/huggingface", "sweeps", "scaling", "grading")
 PAGES = ("README.md", *(f"stages/lm/{part}/README.md" for part in PARTS))
 ONLY_PLANNED = ("--configfile", "--config ")
 """Commands that would download a corpus or train for long are planned, not run."""

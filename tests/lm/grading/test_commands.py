@@ -3,7 +3,6 @@
 import ast
 import csv
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from stages.lm import artifacts
 from stages.lm.errors import UserError
 from stages.lm.grading import commands
-from stages.lm.grading.submission import content
+from stages.lm.grading.submission import content, too_large
 from tests.lm.grading.faults import PROJECT_1_2
 
 BEGUN = {
@@ -41,12 +40,12 @@ def graded(submission: Path, out: Path, root: Path) -> None:
 def test_a_try_says_what_is_wrong_and_where_to_look(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.run("try", [str(begun(tmp_path / "mine")), "--rubric", str(root / PROJECT_1_2)]) == 1
     shown = capsys.readouterr().out
-    assert "silu                         1 of 2    SiLU" in shown
-    assert "softmax                      2 of 3    Softmax" in shown
+    assert "silu                          2 of 2    SiLU" in shown
+    assert "softmax                       2 of 3    Softmax" in shown
     assert "large numbers: the answer is nan instead of" in shown
     assert "hint: Subtract the maximum along `dim`" in shown
     assert "is not implemented yet" in shown
-    assert "\n3 of 100 points; " in shown
+    assert "\n4 of 100 points; " in shown
 
 
 def test_a_grade_is_the_same_a_second_time(tmp_path: Path, root: Path) -> None:
@@ -57,8 +56,8 @@ def test_a_grade_is_the_same_a_second_time(tmp_path: Path, root: Path) -> None:
     assert one.manifest["content"] == two.manifest["content"]
     assert {name for name, entry in one.manifest["outputs"].items() if not entry["deterministic"]} == {"times.json"}
     results = one.json("results.json")
-    assert results["score"] == sum(test["score"] for test in results["tests"]) == 3
-    assert {test["status"] for test in results["tests"]} == {"passed", "failed"} or results["score"] == 3
+    assert results["score"] == sum(test["score"] for test in results["tests"]) == 4
+    assert [test["name"][:4] for test in results["tests"] if test["status"] == "passed"] == ["SiLU"]
     page = (tmp_path / "one/page.html").read_text()
     assert "What to mend" in page
     assert "Subtract the maximum along" in page
@@ -66,7 +65,7 @@ def test_a_grade_is_the_same_a_second_time(tmp_path: Path, root: Path) -> None:
     commands.run("table", ["--artifact", str(tmp_path / "one"), "--out", str(tmp_path / "class")])
     with (tmp_path / "class.csv").open() as stream:
         (row,) = csv.DictReader(stream)
-    assert (row["submission"], row["score"], row["Layers"]) == ("mine", "3.0", "3.0")
+    assert (row["submission"], row["score"], row["Layers"]) == ("mine", "4.0", "4.0")
     assert 'href="one/page.html"' in (tmp_path / "class.html").read_text()
 
 
@@ -109,15 +108,12 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         commands.run("template", [str(tmp_path)])
 
 
-def test_a_name_that_a_spreadsheet_would_run(tmp_path: Path) -> None:
+def test_a_name_that_a_spreadsheet_would_run() -> None:
     row = {"submission": "=HYPERLINK(1)", "points": {"score": 1.0}, "lost": ""}
     assert commands.as_csv(["score"], [row]).splitlines()[1].startswith("'=HYPERLINK")
 
 
 @pytest.mark.parametrize("large", [True, False])
-def test_a_submission_has_a_greatest_size(large: bool, tmp_path: Path, root: Path) -> None:
-    from stages.lm.grading.submission import too_large
-
+def test_a_submission_has_a_greatest_size(large: bool, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(bytes(2 << 20))
     assert too_large(tmp_path, 1 if large else 3) == ("has 2 MiB, but 1 MiB are allowed" if large else None)
-    shutil.rmtree(tmp_path)
