@@ -31,7 +31,7 @@ class CodeReport:
 
     def sentences(self) -> list[str]:
         """The report as a person reads it."""
-        found = [f"{self.files} Python files with {self.lines} lines and {self.functions} functions"]
+        found = [f"Python files: {self.files}, with {self.lines} lines and {self.functions} functions"]
         if self.functions:
             found.append(f"{self.documented} functions have a docstring, {self.annotated} have types throughout")
             found.append(f"the longest function has {self.longest[0]} lines: {self.longest[1]}")

@@ -60,7 +60,10 @@ class Examinee:
     def ask(self, check: str, given: Any) -> Answered:
         """Let the probe of a check run on these inputs."""
         if self._process is None and self.unusable is None:
-            self._start()
+            if (self.folder / f"{self.module}.py").is_file():
+                self._start()
+            else:
+                self.unusable = f"there is no {self.module}.py at the top of the submission"
         if self.unusable is not None:
             return Answered(fault=self.unusable)
         answered = self._exchange({"check": check, "given": given}, self.limits.seconds)
@@ -171,6 +174,8 @@ class Examinee:
             if not ready:
                 if self._process is None or self._process.poll() is not None:
                     return self._ended()
+                if sum(map(resident, family(self._worker()))) > self.limits.memory_mb << 20:
+                    return Answered(fault="took more memory in all its processes than there is for it")
                 continue
             part = os.read(self._answers, count - len(found))
             if not part:
@@ -217,11 +222,25 @@ def _links(folder: str, names: list[str]) -> set[str]:
     return {name for name, path in paths.items() if path.is_symlink() or not (path.is_file() or path.is_dir())}
 
 
+def family(pid: int) -> Iterator[int]:
+    """A process and all that descend from it."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in children.read_text().split():
+                yield from family(int(child))
+
+
+def resident(pid: int | str) -> int:
+    """The memory that a process has now, in bytes."""
+    return _memory(pid, "VmRSS")
+
+
 def forget_peak(pid: int | str) -> int:
     """Let the greatest memory of a process count from now on; returns what it has now, in bytes."""
     with suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return _memory(pid, "VmRSS")
+    return resident(pid)
 
 
 def peak_of(pid: int | str) -> int:

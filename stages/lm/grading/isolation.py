@@ -23,6 +23,15 @@ EXECUTE, WRITE, READ, LIST = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 RIGHTS = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 5: 1 << 16}
 """From each version of Landlock on, one more than the greatest right over files that it knows."""
 
+SHARED_MEMORY = Path("/dev/shm")
+"""Where processes that belong together meet."""
+BOUNDED = "a bounded working folder"
+SYSTEM = (
+    "/usr", "/lib", "/lib64", "/bin", "/proc", "/sys/devices/system", "/etc/ld.so.cache", "/etc/localtime", "/etc/passwd",
+    "/dev/zero", "/dev/random", "/dev/urandom",
+)  # fmt: skip
+"""What Python and its libraries read."""
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -59,8 +68,10 @@ def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
         os._exit(os.waitstatus_to_exitcode(status))
     libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     found = ["no network", "processes of its own"]
-    if libc.mount(b"tmpfs", bytes(work), b"tmpfs", 0, f"size={bounds.file_mb}m".encode()) == 0:
-        found.append("a bounded working folder")
+    libc.mount(b"proc", b"/proc", b"proc", 0, None)
+    size = f"size={bounds.file_mb}m".encode()
+    if all(libc.mount(b"tmpfs", bytes(place), b"tmpfs", 0, size) == 0 for place in (work, SHARED_MEMORY)):
+        found.append(BOUNDED)
     os.chdir(work)
     resource.setrlimit(resource.RLIMIT_NPROC, (bounds.processes, bounds.processes))  # counted in this namespace alone
     return found

@@ -133,7 +133,7 @@ class Examination:
         """In words how an answer differs from ours, None where it does not, or only as `Check.also` allows."""
         try:
             seen = self.check.view(found, given)
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError):
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError):
             return "the answer has another form than its adapter promises"
         right = self.check.view(own, given) if self.check.right is None else self.check.right
         fault = difference(seen, right, self.entry.tolerance)

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 import torch
 
-from stages.lm.grading.examinee import Examinee, examined
+from stages.lm.grading.examinee import Answered, Examinee, examined
 from stages.lm.grading.rubric import Limits
 
 X = {"x": torch.tensor([0.0, 1.0])}
@@ -140,6 +141,34 @@ def test_the_time_for_everything_is_bounded(start: Start) -> None:
 def test_the_project_is_not_there_to_be_imported(start: Start) -> None:
     fault = start("def silu(x):\n    from stages.lm.models.functional import silu\n    return silu(x)").ask("silu", X).fault
     assert (fault or "").startswith("raised ModuleNotFoundError")
+
+
+def test_it_may_use_processes_of_its_own(start: Start) -> None:
+    code = (
+        "from multiprocessing import Pool\nimport torch\ndef silu(x):\n"
+        "    with Pool(2) as pool:\n        return torch.tensor(pool.map(abs, x.tolist()))"
+    )
+    assert start(code).ask("silu", X) == Answered(ANY, None, ANY, ANY)
+
+
+def test_many_processes_have_no_more_memory_than_one(start: Start) -> None:
+    code = (
+        "import os, time\ndef silu(x):\n    for _ in range(8):\n        if os.fork() == 0:\n"
+        "            kept = b'x' * (300 << 20)\n            time.sleep(9)\n    time.sleep(9)"
+    )
+    fault = start(code, memory_mb=2000, seconds=9).ask("silu", X).fault
+    assert fault == "took more memory in all its processes than there is for it"
+
+
+def test_other_processes_are_not_seen(start: Start) -> None:
+    answered = start("import os\ndef silu(x):\n    return len([n for n in os.listdir('/proc') if n.isdecimal()])").ask("silu", X)
+    assert answered.value == 1
+
+
+def test_a_submission_without_its_file(start: Start) -> None:
+    examinee = start("")
+    (examinee.folder / "adapters.py").unlink()
+    assert examinee.ask("silu", X).fault == "there is no adapters.py at the top of the submission"
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
