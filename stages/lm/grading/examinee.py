@@ -77,7 +77,7 @@ class Examinee:
         """End its process and all that it has started."""
         if self._process is None:
             return
-        for pid in (self._worker(), self._process.pid):
+        for pid in [*family(self._worker()), self._process.pid]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         with suppress(ProcessLookupError, PermissionError):

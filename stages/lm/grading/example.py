@@ -13,8 +13,8 @@ from stages.lm.grading.evidence.trained import END, FOLDER, TrainedSettings, bit
 from stages.lm.models.transformer import TransformerLM
 from stages.lm.training.optimizer import AdamW
 
-DOCUMENTS, VOCAB_SIZE, CONTEXT, STEPS, BATCH = 600, 400, 64, 200, 16
-D_MODEL, LAYERS, HEADS, D_FF, RATE = 64, 2, 4, 192, 1e-2
+DOCUMENTS, VOCAB_SIZE, CONTEXT, STEPS, BATCH = 300, 400, 64, 150, 16
+D_MODEL, LAYERS, HEADS, D_FF, RATE = 48, 2, 4, 128, 2e-2
 
 
 def write_trained(submission: Path) -> float:

@@ -21,6 +21,8 @@ from stages.lm.grading.rubric import Rubric
 
 ROUNDS = 3
 """How often speed is measured before it counts as too slow."""
+HOPELESS = 2.0
+"""How many times the limit leaves no doubt."""
 GRACE_SECONDS = 0.3
 """What is always allowed beside a multiple of our own time."""
 
@@ -146,8 +148,11 @@ class Examination:
         """Measured in turns, ours and theirs, until it is fast enough once."""
         assert self.entry.times_slower is not None
         for _ in range(ROUNDS):
-            if answered.seconds <= own.seconds * self.entry.times_slower + GRACE_SECONDS:
+            limit = own.seconds * self.entry.times_slower + GRACE_SECONDS
+            if answered.seconds <= limit:
                 return None
+            if answered.seconds > HOPELESS * limit:
+                break
             own, answered = self.ours(given), self.examinee.ask(self.name, given)
             self.measured[case] = {"seconds": [answered.seconds, own.seconds], "bytes": [answered.peak, own.peak]}
         return f"took more than {self.entry.times_slower:g} times as long as our own code"

@@ -136,17 +136,6 @@ def build_tokenizer(vocab, merges, special_tokens=None):
 """,
         {"encode.stream": 0},
     ),
-    "the ids of a stream are collected": Fault(
-        PROJECT_1_1,
-        """
-class Mine(Tokenizer):
-    def encode_iterable(self, chunks):
-        return iter(list(super().encode_iterable(chunks)))
-def build_tokenizer(vocab, merges, special_tokens=None):
-    return Mine(vocab, merges, special_tokens)
-""",
-        {"encode.stream_memory": 0},
-    ),
     "each token is decoded alone": Fault(
         PROJECT_1_1,
         """
@@ -312,3 +301,16 @@ def generate(model, prompt, max_tokens, end_of_text, *more):
         {"generate.end": 0},
     ),
 }
+
+COLLECTED = Fault(
+    PROJECT_1_1,
+    """
+class Mine(Tokenizer):
+    def encode_iterable(self, chunks):
+        return iter(list(super().encode_iterable(chunks)))
+def build_tokenizer(vocab, merges, special_tokens=None):
+    return Mine(vocab, merges, special_tokens)
+""",
+    {"encode.stream_memory": 0},
+)
+"""The ids of a stream are collected: seen in a process whose memory nobody has used before."""

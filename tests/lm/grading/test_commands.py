@@ -2,13 +2,13 @@
 
 import ast
 import csv
-import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from stages import grade
 from stages.lm import artifacts
 from stages.lm.errors import UserError
 from stages.lm.grading import commands
@@ -29,12 +29,14 @@ def begun(folder: Path) -> Path:
     return folder
 
 
-def graded(submission: Path, out: Path, root: Path) -> None:
+def graded(submission: Path, out: Path, root: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
     """Make the artifact as the DAG does."""
-    rubric = artifacts.yaml.safe_load((root / PROJECT_1_2).read_text())
-    settings = {"submission": submission.name, "content": content(submission), "rubric": rubric, "seed": 5}
-    command = [sys.executable, "-m", "stages.grade", "--config", "-", "--submission", str(submission), "--out", str(out)]
-    subprocess.run(command, cwd=root, input=json.dumps(settings), text=True, check=True, capture_output=True)
+    rubric = yaml.safe_load((root / PROJECT_1_2).read_text())
+    settings = {"submission": submission.name, "content": content(submission), "rubric": rubric, "seed": 5} | changed
+    file = out.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr("sys.argv", ["grade", "--config", str(file), "--submission", str(submission), "--out", str(out)])
+    grade.main()
 
 
 def test_a_try_says_what_is_wrong_and_where_to_look(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,10 +50,10 @@ def test_a_try_says_what_is_wrong_and_where_to_look(tmp_path: Path, root: Path, 
     assert "\n4 of 100 points; " in shown
 
 
-def test_a_grade_is_the_same_a_second_time(tmp_path: Path, root: Path) -> None:
+def test_a_grade_is_the_same_a_second_time(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submission = begun(tmp_path / "mine")
     for name in ("one", "two"):
-        graded(submission, tmp_path / name, root)
+        graded(submission, tmp_path / name, root, monkeypatch)
     one, two = (artifacts.read(tmp_path / name, "grade") for name in ("one", "two"))
     assert one.manifest["content"] == two.manifest["content"]
     assert {name for name, entry in one.manifest["outputs"].items() if not entry["deterministic"]} == {"times.json"}
@@ -69,29 +71,10 @@ def test_a_grade_is_the_same_a_second_time(tmp_path: Path, root: Path) -> None:
     assert 'href="one/page.html"' in (tmp_path / "class.html").read_text()
 
 
-def test_a_submission_that_was_changed_since_is_refused(tmp_path: Path, root: Path) -> None:
-    submission = begun(tmp_path / "mine")
-    settings = {
-        "submission": "mine",
-        "content": "0" * 64,
-        "rubric": artifacts.yaml.safe_load((root / PROJECT_1_2).read_text()),
-        "seed": 1,
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "stages.grade",
-        "--config",
-        "-",
-        "--submission",
-        str(submission),
-        "--out",
-        str(tmp_path / "x"),
-    ]
-    done = subprocess.run(command, cwd=root, input=json.dumps(settings), text=True, check=False, capture_output=True)
-    assert done.returncode == 2
-    assert "is not the submission that these settings name" in done.stderr
-    assert not (tmp_path / "x").exists()
+def test_a_submission_that_was_changed_since_is_refused(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="is not the submission that these settings name"):
+        graded(begun(tmp_path / "mine"), tmp_path / "out", root, monkeypatch, content="0" * 64)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_template_asks_for_what_the_reference_has(root: Path) -> None:
