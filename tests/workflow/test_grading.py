@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,34 @@ def test_fifty_submissions(tmp_path: Path) -> None:
     assert again.stderr.count("rule make_grade:") + again.stderr.count(": make_grade: ") == 5
     assert {name: content for name, content in project.contents().items() if name in contents} == contents
     assert table(project)[0] == tables[0]
+
+
+@pytest.mark.slow
+def test_a_variant_with_its_sweep_and_its_claim(tmp_path: Path) -> None:
+    """Project 1.3 as it is handed in: a run of our own variant gets all points, and one with another number loses the claim's."""
+    project, config = Project(tmp_path / "project"), "tests/configs/variants.yaml"
+    project.replace("tests/configs/gates.yaml", "none]}", "none]}\n  training.learning_rate: {values: [1.0e-2, 2.0e-2]}")
+    project.snakemake(config=config)
+    project.run("snakemake", "claim", "--cores", "2", "--configfile", config)
+    ours = tmp_path / "class/ours"
+    for file in (config, "tests/configs/gates.yaml", "config/variants/gated_attention.py"):
+        (ours / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project.folder / file, ours / file)
+    shutil.copytree(project.folder / "results", ours / "results")
+    (sweep,) = (ours / "results/sweep").iterdir()
+    (report,) = (ours / "results/report").glob("*/report.html")
+    shutil.copytree(sweep, ours / "sweep")
+    shutil.copy(report, ours / "report.html")
+    shutil.copy(project.folder / "tests/configs/gates.yaml", ours / "sweep.yaml")
+    shutil.copy(project.folder / "config/variants/gated_attention.py", ours / "variant.py")
+    shutil.copy(project.folder / "claims/tiny-variants.yaml", ours / "claim.yaml")
+    shutil.copytree(ours, tmp_path / "class/forged")
+    claim = tmp_path / "class/forged/claim.yaml"
+    claim.write_text(re.sub(r"value: (\d)", r"value: 0.\1", claim.read_text(), count=1))
+    given = [f"submissions={tmp_path / 'class'}", "rubric=config/grading/project-1.3.yaml", "grading_seed=1"]
+    project.run("snakemake", "grade", "--cores", "2", "--config", *given)
+    assert left(project, "ours") == {}
+    assert left(project, "forged") == {"claim": 0}
 
 
 def fifty(folder: Path) -> dict[str, dict[str, float] | None]:

@@ -34,8 +34,8 @@ def main() -> None:
     torch.set_num_threads(1)
     forget_project(root)
     in_force += isolation.limit_resources(bounds)
-    readable = [*isolation.SYSTEM, sys.prefix, sys.base_prefix, folder]
-    writable = [work, "/dev/null", *([isolation.SHARED_MEMORY] if isolation.BOUNDED in in_force else [])]
+    readable: list[str | Path] = [*isolation.SYSTEM, sys.prefix, sys.base_prefix, folder]
+    writable: list[str | Path] = [work, "/dev/null", *([isolation.SHARED_MEMORY] if isolation.BOUNDED in in_force else [])]
     in_force += isolation.restrict_files([Path(path) for path in readable], [Path(path) for path in writable])
     packing.write(answers, packing.pack({"isolation": in_force}))
     sys.path.insert(0, str(folder))

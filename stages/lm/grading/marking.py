@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from stages.lm.grading import packing, reference
@@ -14,6 +15,7 @@ from stages.lm.grading.case import Case
 from stages.lm.grading.checks.check import Check, Given
 from stages.lm.grading.checks.every import CHECKS
 from stages.lm.grading.comparing import difference
+from stages.lm.grading.evidence.bounded import bounded
 from stages.lm.grading.evidence.every import EVIDENCE
 from stages.lm.grading.examinee import Answered, Examinee, forget_peak, peak_of
 from stages.lm.grading.rubric import Check as Entry
@@ -78,7 +80,8 @@ def mark(rubric: Rubric, seed: int, examinee: Examinee, watch: Callable[[str], N
         if entry.needs is not None and not passed[entry.needs]:
             cases = [Case(entry.needs, f"was not asked: `{entry.needs}`, without which it is worth nothing, does not pass")]
         elif name in EVIDENCE:
-            cases = EVIDENCE[name](examinee.folder, rng, entry)
+            look = partial(EVIDENCE[name], examinee.folder, rng, entry)
+            cases = bounded(name, look, rubric.limits.memory_mb)
         else:
             examination = Examination(CHECKS[name], name, entry, examinee, marks.measured[name])
             cases = list(examination.cases(CHECKS[name].cases(rng)))

@@ -184,7 +184,7 @@ def streamed(adapters: Adapters, given: Given) -> Any:
 
 def memory_cases(rng: random.Random) -> dict[str, Given]:
     lines = plain_lines(rng, 2000).upper().splitlines(keepends=True)  # hardly any merges: an id for each character
-    return {"a million characters in lines": encode_given(rng, None, lines=lines, times=80)}
+    return {"600,000 characters in lines": encode_given(rng, None, lines=lines, times=50)}
 
 
 def counted(adapters: Adapters, given: Given) -> Any:

@@ -34,7 +34,7 @@ def swept(submission: Path, _rng: random.Random, _entry: Check) -> list[Case]:
         fault = _short(error, submission)
     return [
         Case("sweep.yaml", fault),
-        Case("its trials", _of_trials(submission, named)),
+        Case("its trials", _of_trials(submission, named) if fault is None else "what they vary is not known without sweep.yaml"),
         Case("the panel", _of_panel(submission)),
     ]
 
