@@ -9,6 +9,8 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +21,7 @@ LONGEST = 1500
 
 def main() -> None:
     root, folder, work = (Path(argument) for argument in sys.argv[1:4])
-    given, answers = int(sys.argv[5]), int(sys.argv[6])
+    questions, answers = int(sys.argv[5]), int(sys.argv[6])
     sys.path.insert(0, str(root))
     from stages.lm.grading import isolation
 
@@ -39,21 +41,21 @@ def main() -> None:
     in_force += isolation.restrict_files([Path(path) for path in readable], [Path(path) for path in writable])
     packing.write(answers, packing.pack({"isolation": in_force}))
     sys.path.insert(0, str(folder))
-    while True:
-        try:
-            asked = packing.read(given)
-        except EOFError:
-            return
-        reply: dict[str, Any] = {"nonce": asked["nonce"]}
-        try:
-            if asked["check"] is None:
-                adapters = importlib.import_module(asked["module"])
-                message = packing.pack(reply | {"answer": sorted(vars(adapters))})
-            else:
-                message = packing.pack(reply | {"answer": CHECKS[asked["check"]].probe(adapters, asked["given"])})
-        except (Exception, SystemExit) as error:  # noqa: BLE001, whatever a submission does is its own matter
-            message = packing.pack(reply | {"error": told(error, folder)})
-        packing.write(answers, message)
+    with suppress(EOFError):
+        while True:
+            asked = packing.read(questions)
+            packing.write(answers, answer(asked, CHECKS, packing.pack, folder))
+
+
+def answer(asked: dict[str, Any], checks: Mapping[str, Any], pack: Callable[[Any], bytes], folder: Path) -> bytes:
+    """The message that answers a question: what a probe gives, or in words why there is nothing to give."""
+    reply: dict[str, Any] = {"nonce": asked["nonce"]}
+    try:
+        adapters = importlib.import_module(asked["module"])
+        given = checks[asked["check"]].probe(adapters, asked["given"]) if asked["check"] else None
+        return pack(reply | {"answer": given})
+    except (Exception, SystemExit) as error:  # noqa: BLE001, whatever a submission does is its own matter
+        return pack(reply | {"error": told(error, folder)})
 
 
 def forget_project(root: Path) -> None:

@@ -60,8 +60,8 @@ def table(arguments: list[str]) -> int:
         raise UserError("--artifact: is needed; name the grades that the table should hold")
     titles = {str(grade.settings["rubric"]["title"]) for grade in grades}
     rows = [row(grade, args.out.parent) for grade in grades]
-    columns = list(rows[0]["points"])
-    for file, text in ((".csv", as_csv(columns, rows)), (".html", class_page("; ".join(sorted(titles)), columns, rows))):
+    columns = by_part(grades[0], "max_score")
+    for file, text in ((".csv", as_csv(list(columns), rows)), (".html", class_page("; ".join(sorted(titles)), columns, rows))):
         draft = args.out.with_name(f".{args.out.name}{file}")
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(text, encoding="utf-8")
@@ -71,20 +71,25 @@ def table(arguments: list[str]) -> int:
 
 def row(grade: Artifact, folder: Path) -> dict[str, Any]:
     """A graded submission as a line of the table: points in all and by part, and what cost most."""
-    results = grade.json("results.json")
-    points: dict[str, float] = {"score": results["score"]}
-    for test in results["tests"]:
-        part = test["tags"][1]
-        points[part] = round(points.get(part, 0.0) + test["score"], 2)
-    lost = sorted((test["score"] - test["max_score"], test["tags"][0]) for test in results["tests"])
+    tests = grade.json("results.json")["tests"]
+    lost = sorted((test["score"] - test["max_score"], test["tags"][0]) for test in tests)
     page = os.path.relpath(grade.path / "page.html", folder)
     named = [name for difference, name in lost if difference < 0]
     return {
         "submission": grade.settings["submission"],
         "page": Path(page).as_posix(),
-        "points": points,
+        "points": by_part(grade, "score"),
         "lost": ", ".join(named[:SHOWN]) + (f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""),
     }
+
+
+def by_part(grade: Artifact, key: str) -> dict[str, float]:
+    """Points in all and by part: those that were earned (`score`), or those that could be (`max_score`)."""
+    points = {"score": 0.0}
+    for test in grade.json("results.json")["tests"]:
+        for column in ("score", test["tags"][1]):
+            points[column] = round(points.get(column, 0.0) + test[key], 2)
+    return points
 
 
 def as_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

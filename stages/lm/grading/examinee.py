@@ -22,6 +22,7 @@ from typing import Any
 from stages.lm.errors import UserError
 from stages.lm.grading import packing
 from stages.lm.grading.isolation import Bounds
+from stages.lm.grading.processes import family, forget_peak, peak_of, resident
 from stages.lm.grading.rubric import Limits
 from stages.lm.grading.submission import legible
 from stages.lm.provenance import ROOT
@@ -66,7 +67,7 @@ class Examinee:
                 self.unusable = f"there is no {self.module}.py at the top of the submission"
         if self.unusable is not None:
             return Answered(fault=self.unusable)
-        answered = self._exchange({"check": check, "given": given}, self.limits.seconds)
+        answered = self._exchange(check, given)
         self.spent += answered.seconds
         if self.spent > self.limits.total_seconds:
             self.stop()
@@ -111,15 +112,15 @@ class Examinee:
                 f"limits: with these the process that runs a submission does not start: it {started.fault}; raise them"
             )
         self.isolation = started["isolation"]
-        imported = self._exchange({"check": None, "module": self.module}, self.limits.seconds)
+        imported = self._exchange(None, None)
         if imported.fault is not None:
             self.stop()
             self.unusable = f"{self.module}.py cannot be imported: it {imported.fault}"
 
-    def _exchange(self, asked: dict[str, Any], seconds: float) -> Answered:
-        """Ask, wait, and measure; ends the process where no answer came."""
-        nonce = secrets.token_hex(16)
-        message = packing.pack(asked | {"nonce": nonce})
+    def _exchange(self, check: str | None, given: Any) -> Answered:
+        """Ask, wait, and measure; ends the process where no answer came. Without a check the module is loaded, no more."""
+        nonce, seconds = secrets.token_hex(16), self.limits.seconds
+        message = packing.pack({"nonce": nonce, "module": self.module, "check": check, "given": given})
         worker = self._worker()
         before = forget_peak(worker)
         start = time.monotonic()
@@ -220,37 +221,3 @@ def _links(folder: str, names: list[str]) -> set[str]:
     """What is neither a plain file nor a folder."""
     paths = {name: Path(folder, name) for name in names}
     return {name for name, path in paths.items() if path.is_symlink() or not (path.is_file() or path.is_dir())}
-
-
-def family(pid: int) -> Iterator[int]:
-    """A process and all that descend from it."""
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in children.read_text().split():
-                yield from family(int(child))
-
-
-def resident(pid: int | str) -> int:
-    """The memory that a process has now, in bytes."""
-    return _memory(pid, "VmRSS")
-
-
-def forget_peak(pid: int | str) -> int:
-    """Let the greatest memory of a process count from now on; returns what it has now, in bytes."""
-    with suppress(OSError):
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return resident(pid)
-
-
-def peak_of(pid: int | str) -> int:
-    """The greatest memory of a process since then, in bytes."""
-    return _memory(pid, "VmHWM")
-
-
-def _memory(pid: int | str, key: str) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(f"{key}:")), 0)

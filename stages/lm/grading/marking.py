@@ -17,7 +17,8 @@ from stages.lm.grading.checks.every import CHECKS
 from stages.lm.grading.comparing import difference
 from stages.lm.grading.evidence.bounded import bounded
 from stages.lm.grading.evidence.every import EVIDENCE
-from stages.lm.grading.examinee import Answered, Examinee, forget_peak, peak_of
+from stages.lm.grading.examinee import Answered, Examinee
+from stages.lm.grading.processes import forget_peak, peak_of
 from stages.lm.grading.rubric import Check as Entry
 from stages.lm.grading.rubric import Rubric
 

@@ -162,7 +162,7 @@ def rope(x, token_positions, theta, max_seq_len):
     "RoPE everywhere turns halves": Fault(
         PROJECT_1_2,
         """
-from stages.lm.grading.checks.model import rows_in_halves, halves
+from stages.lm.grading.checks.attention import rows_in_halves, halves
 whole, attend, blocks, models = rope, multihead_self_attention, transformer_block, transformer_lm
 def rope(x, token_positions, theta, max_seq_len):
     order = halves(x.shape[-1])

@@ -12,9 +12,10 @@ import pytest
 from stages.lm.grading import packing, reference
 from stages.lm.grading.checks.every import CHECKS
 from stages.lm.grading.examine import examine
-from stages.lm.grading.examinee import Answered, Examinee, forget_peak, peak_of
+from stages.lm.grading.examinee import Answered, Examinee
 from stages.lm.grading.example import write_trained
 from stages.lm.grading.marking import Marks, mark
+from stages.lm.grading.processes import forget_peak, peak_of
 from stages.lm.grading.rubric import Limits, read_rubric
 from tests.lm.grading.faults import COLLECTED, FAULTS, PROJECT_1_1, PROJECT_1_2, SEED, Fault
 

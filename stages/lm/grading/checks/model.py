@@ -1,4 +1,4 @@
-"""Project 1.2, the model: its parts one by one, and the whole with its registered state (R27 to R30, R36 to R43)."""
+"""Project 1.2: a block, the whole model, and its registered state (R27, R36, R37, R42, R43)."""
 
 import random
 from typing import Any
@@ -7,170 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.lm.grading.checks.attention import LENGTH, THETA, projections, rows_in_halves
 from stages.lm.grading.checks.check import Adapters, Check, Given, integers, normal
-
-THETA, LENGTH = 10000.0, 64
-"""Of rotary embeddings: the base, and how many positions there may be."""
-
-
-# Layers
-
-
-def linear_cases(rng: random.Random) -> dict[str, Given]:
-    return {
-        "a batch of sequences": {"weight": normal(rng, 5, 8), "x": normal(rng, 2, 3, 8)},
-        "a single vector": {"weight": normal(rng, 4, 6), "x": normal(rng, 6)},
-    }
-
-
-def linear(adapters: Adapters, given: Given) -> Any:
-    return adapters.linear(given["weight"], given["x"])
-
-
-def embedding_cases(rng: random.Random) -> dict[str, Given]:
-    return {"a batch of sequences": {"weight": normal(rng, 11, 8), "token_ids": integers(rng, 11, 2, 5)}}
-
-
-def embedding(adapters: Adapters, given: Given) -> Any:
-    return adapters.embedding(given["weight"], given["token_ids"])
-
-
-def silu_cases(rng: random.Random) -> dict[str, Given]:
-    return {"hidden numbers": {"x": normal(rng, 3, 7)}, "large numbers": {"x": torch.tensor([-90.0, -20.0, 0.0, 90.0])}}
-
-
-def silu(adapters: Adapters, given: Given) -> Any:
-    return adapters.silu(given["x"])
-
-
-def softmax_cases(rng: random.Random) -> dict[str, Given]:
-    x = normal(rng, 3, 4, 5)
-    return {
-        "the last dimension": {"x": x, "dim": -1},
-        "another dimension": {"x": x, "dim": 1},
-        "large numbers": {"x": x * 1000 + 5000, "dim": -1},
-    }
-
-
-def softmax(adapters: Adapters, given: Given) -> Any:
-    return adapters.softmax(given["x"], given["dim"])
-
-
-def rmsnorm_cases(rng: random.Random) -> dict[str, Given]:
-    return {
-        "hidden numbers": {"weight": normal(rng, 8), "x": normal(rng, 2, 3, 8), "eps": 1e-5},
-        "numbers so small that eps counts": {"weight": normal(rng, 8), "x": normal(rng, 3, 8) * 1e-3, "eps": 1e-5},
-    }
-
-
-def precision_cases(rng: random.Random) -> dict[str, Given]:
-    wide = normal(rng, 4, 64) * 300
-    return {
-        "float16, whose squares overflow": {"weight": normal(rng, 64), "x": wide.half(), "eps": 1e-5},
-        "bfloat16, whose weights would be rounded": {"weight": normal(rng, 64), "x": wide.bfloat16(), "eps": 1e-5},
-    }
-
-
-def rmsnorm(adapters: Adapters, given: Given) -> Any:
-    return adapters.rmsnorm(given["weight"], given["x"], given["eps"])
-
-
-def swiglu_cases(rng: random.Random) -> dict[str, Given]:
-    weights = {"w1": normal(rng, 12, 8), "w2": normal(rng, 8, 12), "w3": normal(rng, 12, 8)}
-    return {"a batch of sequences": {**weights, "x": normal(rng, 2, 3, 8)}}
-
-
-def swiglu(adapters: Adapters, given: Given) -> Any:
-    return adapters.swiglu(given["w1"], given["w2"], given["w3"], given["x"])
-
-
-# Positions and attention
-
-
-def rope_cases(rng: random.Random) -> dict[str, Given]:
-    return {
-        "a batch of sequences": {"x": normal(rng, 2, 6, 8), "token_positions": torch.arange(6), "theta": THETA},
-        "another base": {"x": normal(rng, 5, 16), "token_positions": torch.arange(5), "theta": 500.0},
-    }
-
-
-def positions_cases(rng: random.Random) -> dict[str, Given]:
-    x = normal(rng, 2, 3, 4, 8)  # (batch, heads, sequence, d_k)
-    late = torch.arange(40, 44)
-    return {
-        "far positions, as with a cache": {"x": x, "token_positions": late, "theta": THETA},
-        "one row of positions for all": {"x": x[:, 0], "token_positions": late[None], "theta": THETA},
-        "other positions for each sequence": {"x": x[:, 0], "token_positions": integers(rng, LENGTH, 2, 4), "theta": THETA},
-    }
-
-
-def rope(adapters: Adapters, given: Given) -> Any:
-    return adapters.rope(given["x"], given["token_positions"], given["theta"], LENGTH)
-
-
-def layout_apart(given: Given) -> list[Given]:
-    """Halves instead of neighbours are the business of `rope`: there the layout costs its points, and nowhere else."""
-    order = halves(given["x"].shape[-1])
-    return [{**given, "x": given["x"][..., order], "order": order}]
-
-
-def rope_in_any_layout(adapters: Adapters, given: Given) -> Any:
-    turned = rope(adapters, given)
-    return turned if "order" not in given else turned[..., given["order"].argsort()]
-
-
-def halves(d: int) -> Tensor:
-    """The places (0, d/2, 1, d/2 + 1, ...): pairs of halves become neighbours."""
-    return torch.arange(d).reshape(2, d // 2).T.flatten()
-
-
-def attention_cases(rng: random.Random) -> dict[str, Given]:
-    query, key, value = normal(rng, 2, 3, 4, 8), normal(rng, 2, 3, 6, 8), normal(rng, 2, 3, 6, 5)
-    mask = integers(rng, 2, 4, 6).bool()
-    mask[:, 0] = True
-    plain = {"query": query, "key": key, "value": value}
-    return {
-        "without a mask": {**plain, "mask": None},
-        "with a mask, True where a query may attend": {**plain, "mask": mask},
-        "three dimensions": {"query": query[0], "key": key[0], "value": value[0], "mask": mask},
-    }
-
-
-def attention(adapters: Adapters, given: Given) -> Any:
-    return adapters.scaled_dot_product_attention(given["query"], given["key"], given["value"], given["mask"])
-
-
-def projections(rng: random.Random, d_model: int) -> dict[str, Tensor]:
-    return {f"{name}_proj": normal(rng, d_model, d_model) / d_model**0.5 for name in ("q", "k", "v", "output")}
-
-
-def multi_head_cases(rng: random.Random) -> dict[str, Given]:
-    return {
-        "four heads": {**projections(rng, 16), "num_heads": 4, "x": normal(rng, 2, 7, 16), "positions": None},
-        "one head": {**projections(rng, 8), "num_heads": 1, "x": normal(rng, 2, 3, 8), "positions": None},
-    }
-
-
-def multi_head_rope_cases(rng: random.Random) -> dict[str, Given]:
-    given = {**projections(rng, 16), "num_heads": 2, "x": normal(rng, 2, 7, 16)}
-    return {"from position 0": {**given, "positions": torch.arange(7)}, "later": {**given, "positions": torch.arange(20, 27)}}
-
-
-def multi_head(adapters: Adapters, given: Given) -> Any:
-    weights = [given[f"{name}_proj"] for name in ("q", "k", "v", "output")]
-    rotary = () if given["positions"] is None else (THETA, LENGTH, given["positions"])
-    return adapters.multihead_self_attention(given["x"], given["num_heads"], *weights, *rotary)
-
-
-def rows_in_halves(weight: Tensor, num_heads: int) -> Tensor:
-    """The projection of which the interleaved layout makes what the layout of halves makes of `weight`, head by head."""
-    d_head = weight.shape[0] // num_heads
-    return weight.reshape(num_heads, d_head, -1)[:, halves(d_head)].reshape(weight.shape)
-
-
-def other_layout(given: Given) -> list[Given]:
-    """With pairs of halves attention is another, and right within itself: only `rope` is marked for it."""
-    return [{**given, **{name: rows_in_halves(given[name], given["num_heads"]) for name in ("q_proj", "k_proj")}}]
 
 
 def weights_in_halves(given: Given) -> list[Given]:
@@ -181,9 +19,6 @@ def weights_in_halves(given: Given) -> list[Given]:
         for name, weight in given["weights"].items()
     }
     return [{**given, "weights": weights}]
-
-
-# The whole
 
 
 def block_weights(rng: random.Random, d_model: int, d_ff: int, prefix: str = "") -> dict[str, Tensor]:
@@ -278,18 +113,6 @@ def spread(answer: Any, _given: Given) -> Any:
 
 
 CHECKS = {
-    "linear": Check(linear_cases, linear),
-    "embedding": Check(embedding_cases, embedding),
-    "silu": Check(silu_cases, silu),
-    "softmax": Check(softmax_cases, softmax),
-    "rmsnorm": Check(rmsnorm_cases, rmsnorm),
-    "rmsnorm.precision": Check(precision_cases, rmsnorm),
-    "swiglu": Check(swiglu_cases, swiglu),
-    "rope": Check(rope_cases, rope),
-    "rope.positions": Check(positions_cases, rope_in_any_layout, also=layout_apart),
-    "attention": Check(attention_cases, attention),
-    "multi_head": Check(multi_head_cases, multi_head),
-    "multi_head.rope": Check(multi_head_rope_cases, multi_head, also=other_layout),
     "block": Check(block_cases, block, also=weights_in_halves),
     "model": Check(model_cases, model, also=weights_in_halves),
     "model.registered": Check(build_cases, registered),

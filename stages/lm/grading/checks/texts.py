@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from stages.lm.bpe.reference import merge, train
 
+END = "<|endoftext|>"
 WORDS = """the of and to in was that his her with for she said not they little one day big was very so happy went play saw
 friend mother house tree garden bird don't it's we'll they've I'm he'd numbers 7 42 1905 3.14 naïve café Straße 你好 мир 🌍 🎉"""
 GAPS = [" ", " ", " ", " ", " ", ", ", ". ", "\n", "\n\n", "  ", " \n ", "\t", "! ", "... ", " - ", "\n\n\n"]

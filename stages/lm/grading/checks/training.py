@@ -1,13 +1,10 @@
-"""Project 1.2, training: loss, clipping, AdamW, schedule, batches, checkpoints (R47, R50 to R54)."""
+"""Project 1.2: loss, clipping, AdamW, schedule, and all of them together (R47, R50 to R52, R57)."""
 
-import io
 import random
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stages.lm.grading.checks.check import Adapters, Check, Given, integers, normal
 
@@ -131,81 +128,6 @@ def schedule(adapters: Adapters, given: Given) -> Any:
     return [float(adapters.cosine_schedule(step, *given["rates"], given["warmup"], given["end"])) for step in given["steps"]]
 
 
-# Batches
-
-
-def batch_cases(_rng: random.Random) -> dict[str, Given]:
-    return {"from a file in the memory map": {"tokens": 200, "first": 65_000, "context_length": 12, "batch_size": 8, "draws": 3}}
-
-
-def starts_cases(_rng: random.Random) -> dict[str, Given]:
-    return {"all seven places where a sequence can begin": {"tokens": 19, "first": 0, "context_length": 12, "batch_size": 8,
-                                                           "draws": 60}}  # fmt: skip
-
-
-def batches(adapters: Adapters, given: Given) -> Any:
-    """Inputs and targets of several draws from tokens that count up."""
-    tokens = np.memmap("tokens.bin", dtype=np.uint16, mode="w+", shape=(given["tokens"],))
-    tokens[:] = np.arange(given["first"], given["first"] + given["tokens"])
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002, the generator that submissions use
-    random.seed(0)
-    dataset = np.memmap("tokens.bin", dtype=np.uint16, mode="r")
-    drawn = [adapters.get_batch(dataset, given["batch_size"], given["context_length"], "cpu") for _ in range(given["draws"])]
-    return [[x, y] for x, y in drawn]
-
-
-def form_of_batches(answer: Any, _given: Given) -> Any:
-    x, y = (torch.stack([pair[place] for pair in answer]) for place in (0, 1))
-    return {
-        "shape of the inputs and of the targets": [list(x.shape[1:]), list(y.shape[1:])],
-        "types": [str(x.dtype), str(y.dtype)],
-        "inputs are consecutive tokens": bool((x.diff(dim=-1) == 1).all()),
-        "targets are the inputs one place on": torch.equal(y, x + 1),
-        "draws differ": not torch.equal(x[0], x[1]),
-    }
-
-
-def starts_of_batches(answer: Any, _given: Given) -> Any:
-    return sorted({int(row[0]) for x, _ in answer for row in x})
-
-
-# Checkpoints
-
-
-def checkpoint_cases(rng: random.Random) -> dict[str, Given]:
-    given = {"weights": [normal(rng, 4, 3), normal(rng, 2, 4)], "x": normal(rng, 5, 3), "before": 3, "after": 3}
-    return {"a path": {**given, "stream": False}, "an open file": {**given, "stream": True}}
-
-
-def model_and_optimizer(weights: list[Tensor]) -> tuple[nn.Sequential, torch.optim.AdamW]:
-    model = nn.Sequential(*(nn.Linear(weight.shape[1], weight.shape[0], bias=False) for weight in weights))
-    for layer, weight in zip(model, weights, strict=True):
-        layer.weight.data = weight.clone()
-    return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
-
-
-def go_on(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, count: int) -> None:
-    for _ in range(count):
-        optimizer.zero_grad()
-        model(x).square().sum().backward()
-        optimizer.step()
-
-
-def resumed(adapters: Adapters, given: Given) -> Any:
-    """What training ends with when it goes on from a checkpoint with a model and an optimizer that begin elsewhere."""
-    model, optimizer = model_and_optimizer(given["weights"])
-    go_on(model, optimizer, given["x"], given["before"])
-    target: Any = io.BytesIO() if given["stream"] else Path("checkpoint.bin")
-    adapters.save_checkpoint(model, optimizer, given["before"], target)
-    if given["stream"]:
-        target.seek(0)
-    fresh, other = model_and_optimizer([weight * 0 for weight in given["weights"]])
-    iteration = adapters.load_checkpoint(target, fresh, other)
-    go_on(fresh, other, given["x"], given["after"])
-    return {"the iteration": iteration, "weights after some more steps": list(fresh.parameters())}
-
-
 # All together
 
 
@@ -243,8 +165,5 @@ CHECKS = {
     "adamw": Check(adamw_cases, stepped),
     "adamw.decay": Check(decay_cases, stepped),
     "schedule": Check(schedule_cases, schedule),
-    "batch": Check(batch_cases, batches, form_of_batches),
-    "batch.starts": Check(starts_cases, batches, starts_of_batches),
-    "checkpoint": Check(checkpoint_cases, resumed),
     "overfit": Check(overfit_cases, overfitted, has_learned, right={"a loss below 0.5": True}),
 }
