@@ -29,7 +29,7 @@ def student_page(name: str, rubric: Rubric, marks: Marks, report: CodeReport) ->
 
 
 def class_page(title: str, columns: Mapping[str, float], rows: Sequence[Mapping[str, Any]]) -> str:
-    """A row for each submission: its name, the address of its page, its points in all and by part, which have at most `columns`."""
+    """A row for each submission: name, address of its page, points in all and by part; `columns` says how many could be."""
     return _render("class.html.j2", title=title, columns=columns, rows=rows)
 
 
