@@ -106,6 +106,7 @@ def test_names_become_folders(name: str, expected: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(5400)
 def test_fifty_submissions(tmp_path: Path) -> None:
     """Five of them hostile; graded by one command, as expected to the point, and the same when it is done again."""
     project, expected = Project(tmp_path / "project"), fifty(tmp_path)

@@ -25,6 +25,7 @@ def main() -> None:
     sys.path.insert(0, str(root))
     from stages.lm.grading import isolation
 
+    isolation.end_with_parent()
     bounds = isolation.Bounds(**json.loads(sys.argv[4]))
     in_force = isolation.enter_namespaces(work, bounds)
     os.chdir(work)

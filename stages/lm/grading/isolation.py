@@ -48,6 +48,11 @@ class Bounds:
     """Processes and threads together."""
 
 
+def end_with_parent() -> None:
+    """Let the system end this process when the one that started it ends, however that ends."""
+    libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+
 def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
     """Go on alone, in a child that is the first process of its own world; the caller's process waits for it and ends as it does.
 
@@ -66,7 +71,7 @@ def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
         if os.WIFSIGNALED(status):
             os.kill(os.getpid(), os.WTERMSIG(status))
         os._exit(os.waitstatus_to_exitcode(status))
-    libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+    end_with_parent()
     found = ["no network", "processes of its own"]
     libc.mount(b"proc", b"/proc", b"proc", 0, None)
     size = f"size={bounds.file_mb}m".encode()

@@ -1,6 +1,9 @@
 """Submissions that misbehave, in real processes: each loses its own points, is told why, and touches nothing else."""
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -73,6 +76,28 @@ def test_nothing_outside_its_folder_is_written_or_read(start: Start, tmp_path: P
     assert not (tmp_path / "forged").exists()
 
 
+def test_a_submission_ends_with_its_grader(root: Path, tmp_path: Path) -> None:
+    """Even where it loops and the grader is killed outright."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/adapters.py").write_text("while True: pass")
+    command = [
+        sys.executable,
+        "-m",
+        "stages.grade",
+        "try",
+        str(tmp_path / "other"),
+        "--rubric",
+        "config/grading/project-1.2.yaml",
+    ]
+    grader = subprocess.Popen(command, cwd=root, env=os.environ | {"TMPDIR": str(tmp_path)})
+    while not (found := [pid for scratch in tmp_path.glob("grading-*/work") for pid in running(scratch)]):
+        assert grader.poll() is None
+        time.sleep(0.1)
+    grader.kill()
+    grader.wait()
+    assert ended(found)
+
+
 def test_the_grader_cannot_be_killed(start: Start) -> None:
     examinee = start("import os\ndef silu(x):\n    os.kill(os.getppid(), 9)\n    return x")
     examinee.ask("silu", X)
@@ -92,9 +117,19 @@ def test_what_it_leaves_running_ends_with_it(start: Start) -> None:
     )
     assert examinee.ask("silu", X).fault is None
     assert len(running(examinee.work)) >= 2
+    found = running(examinee.work)
     examinee.stop()
-    time.sleep(0.3)
-    assert not running(examinee.work)
+    assert ended(found)
+
+
+def ended(processes: list[str]) -> bool:
+    """Whether these processes come to their end: a busy machine takes its time."""
+    until = time.monotonic() + 60
+    while left := [pid for pid in processes if Path("/proc", pid).exists()]:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return not left
 
 
 def running(folder: Path) -> list[str]:
