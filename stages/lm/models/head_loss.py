@@ -31,6 +31,26 @@ class HeadLoss(nn.Module):
         return _HeadLoss.apply(features.flatten(0, -2), weight, targets.flatten())  # type: ignore[no-any-return, no-untyped-call]
 
 
+def _eager(logits: Tensor, targets: Tensor, wide: torch.dtype, learns: bool) -> tuple[Tensor, Tensor]:
+    """The loss of a slice, and its gradient with respect to the logits (rows, vocab), in their type, where it `learns`.
+
+    targets: (rows, 1); wide: the type in which both are computed.
+    """
+    log_probs = torch.log_softmax(logits, dim=-1, dtype=wide)
+    loss = -log_probs.gather(1, targets).sum()
+    if not learns:
+        return loss, logits
+    return loss, log_probs.exp_().scatter_add_(1, targets, -torch.ones_like(targets, dtype=wide)).to(logits.dtype)
+
+
+def _fused(logits: Tensor, targets: Tensor, wide: torch.dtype, learns: bool) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    """The same for a compiler: nothing is scattered, so that it reads and writes the logits in their own type alone."""
+    log_sum = logits.to(wide).logsumexp(dim=-1, keepdim=True)
+    is_target = torch.arange(logits.shape[1], device=logits.device) == targets
+    error = torch.exp(logits.to(wide) - log_sum) - is_target.to(wide)
+    return (log_sum - logits.gather(1, targets)).sum(), error.to(logits.dtype)
+
+
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -40,19 +60,20 @@ class _HeadLoss(torch.autograd.Function):
         rows = slice_rows(len(weight), device)
         learns = any(ctx.needs_input_grad)
         matrix = weight.to(dtype)
+        loss_and_error = _fused if torch.compiler.is_compiling() else _eager
         total = torch.zeros((), device=features.device, dtype=wide)
-        to_features = torch.empty_like(features) if learns else None
+        to_features: list[Tensor] = []
         to_weight = torch.zeros_like(weight, dtype=wide) if learns else None
         with torch.autocast(device, enabled=False):
-            for start in range(0, len(features), rows):
-                part, target = features[start : start + rows].to(dtype), targets[start : start + rows, None]
-                log_probs = torch.log_softmax(part @ matrix.T, dim=-1, dtype=wide)  # (rows, vocab)
-                total -= log_probs.gather(1, target).sum()
-                if to_features is not None and to_weight is not None:
-                    error = log_probs.exp_().scatter_add_(1, target, -torch.ones_like(target, dtype=wide)).to(dtype)
-                    to_features[start : start + rows] = error @ matrix
-                    to_weight += error.T @ part
-        ctx.save_for_backward(to_features, to_weight)
+            for part, target in zip(torch.split(features, rows), torch.split(targets[:, None], rows), strict=True):
+                part = part.to(dtype)
+                loss, error = loss_and_error(part @ matrix.T, target, wide, learns)
+                total = total + loss
+                if to_weight is not None:
+                    to_features.append((error @ matrix).to(features.dtype))
+                    # In place, but for compilers, of which some would save the zeros
+                    to_weight = torch.add(to_weight, error.T @ part, out=None if torch.compiler.is_compiling() else to_weight)
+        ctx.save_for_backward(torch.cat(to_features) if learns else None, to_weight)
         return total
 
     @staticmethod
