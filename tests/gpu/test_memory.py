@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stages.lm.accounting.largest_batch import largest_batch
-from stages.lm.accounting.measured import Steps, peak_bytes
+from stages.lm.accounting.measured import Steps, peak_bytes, with_batch
 from stages.lm.accounting.memory import training_memory
 from stages.lm.settings import parse
 from stages.lm.training.settings import TrainSettings
@@ -40,4 +40,7 @@ def test_the_largest_batch_runs_and_one_more_does_not(tmp_path: Any) -> None:
     train = run({**GPT, "d_model": 256}, {})
     found = largest_batch(train, 9000, limit, kept=tmp_path / "kept.json")
     sys.stdout.write(f"largest batch {found}\n")
-    assert found.batch_size == pytest.approx(found.estimated, rel=0.05)
+    assert found.batch_size == pytest.approx(found.estimated, rel=0.25)  # the limit is on what the allocator reserves
+    for size, fits in ((found.batch_size, True), (found.batch_size + 1, False)):
+        steps = Steps(with_batch(train, size).resolved(), 9000, limit=limit)
+        assert (peak_bytes(steps) is not None) is fits
