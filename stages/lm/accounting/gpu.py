@@ -17,8 +17,10 @@ MIB = 2**20
 
 
 def products_workspace() -> int:
-    """What cuBLAS keeps, in bytes: torch gives it a workspace for each thread that multiplies, of which one goes forward and one
-    back. It is 32 MiB from Hopper on, and where there is no GPU to ask, else 8 MiB and 128 KiB (torch's `CublasHandlePool.cpp`)."""
+    """What cuBLAS keeps, in bytes: torch gives it a workspace for each thread that multiplies, one forward and one back.
+
+    It is 32 MiB from Hopper on, and where there is no GPU to ask, else 8 MiB and 128 KiB (torch's `CublasHandlePool.cpp`).
+    """
     is_small = torch.cuda.is_available() and torch.cuda.get_device_capability() < HOPPER
     return 2 * (8 * MIB + MIB // 8 if is_small else 32 * MIB)
 

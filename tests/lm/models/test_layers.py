@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from stages.lm.models.feed_forward import FeedForward, SwiGLU, build_feed_forward
 from stages.lm.models.functional import gelu, relu, rms_norm, scaled_dot_product_attention, silu, softmax
 from stages.lm.models.kernels import FAST, REFERENCE
-from stages.lm.models.layers import Dropout, Embedding, Linear
+from stages.lm.models.layers import Dropout, Embedding, Linear, in_one_product, maps
 from stages.lm.models.norms import LayerNorm, RMSNorm
 
 
