@@ -3,8 +3,8 @@
 A step is rehearsed and every storage watched: what is in use when the most is, is the peak, as an allocator that neither rounds
 nor keeps what is freed would record it. Not in it: the libraries, and what kernels take and give back inside one operation.
 
-A run on a GPU is rehearsed by the operations of the CPU, with what `gpu` says is otherwise there: the same tensors, but for cuDNN's
-recurrent layers. A run with `compile` is rehearsed without: the peak is that of eager execution, of which compilation spares some.
+A run on a GPU is rehearsed by the operations of the CPU, with what `gpu` says is otherwise there: the same tensors, but for
+recurrent layers. A run with `compile` is rehearsed without: its peak is that of eager execution, of which compilation spares some.
 """
 
 import logging

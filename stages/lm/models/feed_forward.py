@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.lm.models.kernels import REFERENCE, Kernels
-from stages.lm.models.layers import Linear, maps
+from stages.lm.models.layers import Linear
 
 Activation = Literal["relu", "gelu", "silu"]
 
@@ -55,8 +55,8 @@ class GatedFeedForward(FeedForward):
         self.w3 = Linear(d_model, d_ff, device, dtype, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner, gate = maps(x, self.w1, self.w3)  # (..., d_ff) each
-        return self.w2(self.activation(inner) * gate)  # type: ignore[no-any-return]
+        gated = self.activation(self.w1(x)) * self.w3(x)  # (..., d_ff)
+        return self.w2(gated)  # type: ignore[no-any-return]
 
 
 class SwiGLU(GatedFeedForward):

@@ -3,8 +3,6 @@
 Initialisation: truncated normal, for linear layers with the variance of Glorot and Bengio 2010.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,24 +31,6 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x @ self.weight.T  # (..., in) -> (..., out)
         return y if self.bias is None else y + self.bias
-
-
-def maps(x: Tensor, *layers: Linear) -> Sequence[Tensor]:
-    """What several linear layers make of the same input, of width in_features, all with biases or none.
-
-    A GPU is faster at one wide product than at several; compiled, to put the matrices together costs next to nothing.
-    """
-    if x.is_cuda and torch.compiler.is_compiling():
-        return in_one_product(x, layers)
-    return [layer(x) for layer in layers]
-
-
-def in_one_product(x: Tensor, layers: Sequence[Linear]) -> Sequence[Tensor]:
-    """`maps` by the matrices put together."""
-    y = x @ torch.cat([layer.weight for layer in layers]).T
-    if layers[0].bias is not None:
-        y = y + torch.cat([layer.bias for layer in layers if layer.bias is not None])
-    return torch.split(y, [len(layer.weight) for layer in layers], dim=-1)
 
 
 class Embedding(nn.Module):

@@ -7,18 +7,8 @@ from torch.nn import functional as F
 from stages.lm.models.feed_forward import FeedForward, SwiGLU, build_feed_forward
 from stages.lm.models.functional import gelu, relu, rms_norm, scaled_dot_product_attention, silu, softmax
 from stages.lm.models.kernels import FAST, REFERENCE
-from stages.lm.models.layers import Dropout, Embedding, Linear, in_one_product, maps
+from stages.lm.models.layers import Dropout, Embedding, Linear
 from stages.lm.models.norms import LayerNorm, RMSNorm
-
-
-@pytest.mark.parametrize("bias", [False, True])
-def test_maps_of_one_input_in_one_product(bias: bool) -> None:
-    layers = [Linear(8, width, bias=bias) for width in (3, 5)]
-    for parameter in (parameter for layer in layers for parameter in layer.parameters()):
-        torch.nn.init.normal_(parameter)
-    x = torch.randn(2, 4, 8)
-    for one, other in zip(in_one_product(x, layers), maps(x, *layers), strict=True):
-        torch.testing.assert_close(one, other)
 
 
 def test_linear_is_torch_linear_without_bias() -> None:

@@ -12,7 +12,7 @@ from stages.lm.models.attention.pattern import Pattern, Segments
 from stages.lm.models.attention.weighted import weighted
 from stages.lm.models.block_settings import BlockSettings
 from stages.lm.models.kernels import REFERENCE, Kernels
-from stages.lm.models.layers import Linear, maps
+from stages.lm.models.layers import Linear
 from stages.lm.models.norms import RMSNorm
 from stages.lm.models.positions import RotaryEmbedding
 
@@ -60,10 +60,9 @@ class MultiHeadAttention(nn.Module):
         With a cache, x are the positions after those that it holds; `reach`, where rows have positions of their own, is more than
         any of these.
         """
-        q, k, v = maps(x, self.q_proj, self.k_proj, self.v_proj)
-        query = self._turned(self._split(q, self.q_norm), token_positions)
-        key = self._turned(self._split(k, self.k_norm), token_positions)
-        value = self._split(v)
+        query = self._turned(self._query(x), token_positions)
+        key = self._turned(self._key(x), token_positions)
+        value = self._value(x)
         if isinstance(cache, KVCache | WindowCache):
             if reach is not None and token_positions is not None:
                 return self._attend_placed(query, *cache.place(key, value, token_positions, self.pattern, reach))
@@ -91,11 +90,13 @@ class MultiHeadAttention(nn.Module):
 
     def _query(self, x: Tensor) -> Tensor:
         """(..., sequence, d_model) -> (..., heads, sequence, d_head)."""
-        return self._split(self.q_proj(x), self.q_norm)
+        query = self._split(self.q_proj(x))
+        return query if self.q_norm is None else self.q_norm(query)
 
     def _key(self, x: Tensor) -> Tensor:
         """(..., sequence, d_model) -> (..., kv_heads, sequence, d_head)."""
-        return self._split(self.k_proj(x), self.k_norm)
+        key = self._split(self.k_proj(x))
+        return key if self.k_norm is None else self.k_norm(key)
 
     def _value(self, x: Tensor) -> Tensor:
         return self._split(self.v_proj(x))  # (..., kv_heads, sequence, d_head)
@@ -108,10 +109,9 @@ class MultiHeadAttention(nn.Module):
             token_positions = torch.arange(x.shape[-2], device=x.device)
         return self.rope(x, token_positions.unsqueeze(-2))  # type: ignore[no-any-return]  # the same for every head
 
-    def _split(self, x: Tensor, norm: RMSNorm | None = None) -> Tensor:
-        """(..., sequence, n * d_head) -> (..., n, sequence, d_head), each normed where there is a norm."""
-        heads = x.reshape(*x.shape[:-1], -1, self.d_head).transpose(-3, -2)
-        return heads if norm is None else norm(heads)
+    def _split(self, x: Tensor) -> Tensor:
+        """(..., sequence, n * d_head) -> (..., n, sequence, d_head)."""
+        return x.reshape(*x.shape[:-1], -1, self.d_head).transpose(-3, -2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, segments: Segments | None) -> Tensor:
         group, shape = self.num_heads // self.num_kv_heads, query.shape
