@@ -4,7 +4,7 @@ A step is rehearsed and every storage watched: what is in use when the most is, 
 nor keeps what is freed would record it. Not in it: the libraries, and what kernels take and give back inside one operation.
 
 A run on a GPU is rehearsed by the operations of the CPU, with what `gpu` says is otherwise there: the same tensors, but for
-recurrent layers. A run with `compile` is rehearsed without: its peak is that of eager execution, of which compilation spares some.
+recurrent layers. A run with `compile` is rehearsed without: its peak is that of eager execution, of which that spares some.
 """
 
 import logging
