@@ -80,7 +80,7 @@ def finished(folder: Path, code: str) -> Artifact | None:
 def train(settings: TrialSettings, options: argparse.Namespace, tokens: Path) -> str | None:
     """Run the training as far as it should come; returns why it failed.
 
-    Raises Stopped if it was told to stop, UserError where it has met with a full disk or the like, which is no failure of the trial.
+    Raises Stopped if it was told to stop, UserError where it has met with a full disk or the like: no failure of the trial.
     """
     command = [*options.command, "--config", "-", "--tokens", str(tokens), "--out", str(options.train)]
     command += ["--pause-at", str(settings.until)] if settings.until else []
