@@ -26,7 +26,6 @@ def a_claim(_wildcards):
 rule audit:
     input:
         a_claim,
-    threads: workflow.cores
     localrule: True
     message:
         "does the claim hold of what lies here?"
