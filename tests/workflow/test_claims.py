@@ -15,6 +15,8 @@ from tests.pipeline import TINY, Project
 from workflow.claims.audit import again, audit
 from workflow.claims.claim import Claim, as_text, claim_of, read_claim
 from workflow.claims.verdicts import Row, check
+from workflow.plan import build
+from workflow.reading import read
 
 
 @pytest.fixture
@@ -73,13 +75,13 @@ def test_an_audit_measures_again_and_trains_stretches_again(claim: dict[str, Any
     assert "gpt bits_per_byte, again" in [row.name for row in rows]
     assert [row.name for row in rows if "steps" in row.name] == ["gpt, steps 1 to 5, again"]
 
-    trained = Made.at(one("train", "gpt"))
-    again(trained, Path("elsewhere"), "--state", f"state/train/{trained.path.name}", "--milestone-every", "10")
+    node = build(read(claim["config"])).experiments["gpt"]["train"]
+    again(node, Path("elsewhere"), "--state", f"state/train/{node.folder}", "--milestone-every", "10")
     last = next(row for row in audited(claim) if row.name == "gpt, steps 21 to 30, again")
     assert (last.verdict, last.reason) == ("equal", "it ends in the model that was claimed")
 
-    forge(trained.path, "model.safetensors", flipped)
-    claim["artifacts"][trained.id]["content"] = Made.at(trained.path).content
+    forge(node.path, "model.safetensors", flipped)
+    claim["artifacts"][node.id]["content"] = Made.at(node.path).content
     found = {row.name: row for row in audited(claim) if row.verdict == "differs"}
     assert found["gpt bits_per_byte, again"].reason == "the model that was claimed does not reach it"
     assert found["gpt, steps 21 to 30, again"].reason == "the training ends in another model"

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from stages.lm import children
 from stages.lm.lineage.graph import Made
 from workflow.claims.claim import Claim, Measure, content, measures
 from workflow.claims.verdicts import Judge, Row, judge_of
+from workflow.nodes import Node
 
 METRICS = "metrics.jsonl"
 TOLERANCE = 0.01
@@ -42,18 +45,18 @@ def audit(claim: Claim, stretches: int, seed: int) -> Iterator[Row]:
     judge = judge_of(claim)
     yield from (*judge.files(), *judge.artifacts(), *judge.results())
     for name, nodes in judge.plan.experiments.items():
-        trained, evaluated = (Made.at(nodes[stage].path) if nodes[stage].is_made else None for stage in ("train", "evaluate"))
-        if evaluated is not None:
+        trained, evaluated = nodes["train"], nodes["evaluate"]
+        if evaluated.is_made:
             yield from measured_again(name, evaluated, judge)
-        if trained is not None and (trained.path / METRICS).stat().st_size:
+        if trained.is_made and (trained.path / METRICS).stat().st_size:
             chosen = drawn(stretches_of(trained), stretches, random.Random(f"{seed} {name}"))
             yield from (taken_again(name, trained, stretch, judge) for stretch in chosen)
 
 
-def measured_again(name: str, evaluated: Made, judge: Judge) -> Iterator[Row]:
+def measured_again(name: str, evaluated: Node, judge: Judge) -> Iterator[Row]:
     """A row for every result of an experiment that was claimed."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / evaluated.path.name
+        out = Path(folder) / evaluated.folder
         ended = again(evaluated, out)
         found = dict(measures(json.loads((out / "stats.json").read_text(encoding="utf-8")))) if not ended.code else {}
     for measure, claimed in judge.claim.results.get(name, {}).items():
@@ -71,11 +74,11 @@ def _measured(name: str, claimed: Measure, found: Measure | None, said: str, els
     return Row("result", name, *shown, "differs", "the model that was claimed does not reach it")
 
 
-def stretches_of(trained: Made) -> list[Stretch]:
+def stretches_of(trained: Node) -> list[Stretch]:
     """What can be taken again of a training, the one that leads to its end last."""
-    steps, every = int(trained.stats["steps"]), int(trained.settings["training"]["log_every"])
+    steps, every = (int(trained.settings["training"][key]) for key in ("steps", "log_every"))
     checkpoints: dict[int, Path | None] = {0: None}
-    for folder in sorted((Path("state") / "train" / trained.path.name).glob("step-*")):
+    for folder in sorted((Path("state") / "train" / trained.folder).glob("step-*")):
         step = int(folder.name.removeprefix("step-"))
         if step < steps:
             checkpoints[step] = folder
@@ -90,11 +93,11 @@ def drawn(stretches: list[Stretch], count: int, chance: random.Random) -> list[S
     return [*sorted(chance.sample(others, min(len(others), max(0, count - 1)))), last]
 
 
-def taken_again(name: str, trained: Made, stretch: Stretch, judge: Judge) -> Row:
+def taken_again(name: str, trained: Node, stretch: Stretch, judge: Judge) -> Row:
     """Whether the steps of a stretch write the same metrics, and in the end the same model."""
     claimed = judge.claim.artifacts.get(trained.id)
     with tempfile.TemporaryDirectory() as folder:
-        state, out = Path(folder) / "state", Path(folder) / trained.path.name
+        state, out = Path(folder) / "state", Path(folder) / trained.folder
         if stretch.checkpoint is not None:
             shutil.copytree(stretch.checkpoint, state / stretch.checkpoint.name)
         ended = again(trained, out, "--state", str(state), "--pause-at", str(stretch.end))
@@ -116,11 +119,11 @@ def taken_again(name: str, trained: Made, stretch: Stretch, judge: Judge) -> Row
     return Row("result", what, *shown, "equal", "" if model is None else "it ends in the model that was claimed")
 
 
-def again(made: Made, out: Path, *options: str) -> children.Ended:
-    """Run the stage that made an artifact on the same settings and inputs."""
-    inputs = [part for role, above in made.inputs.items() if above for part in (f"--{role}", str(above.path))]
-    command = [sys.executable, "-m", f"stages.{made.stage}", "--config", "-", *inputs, "--out", str(out), *options]
-    return children.run(command, made.file("config.yaml").read_text(encoding="utf-8"))
+def again(node: Node, out: Path, *options: str) -> children.Ended:
+    """Run a stage anew, on the settings of the claim's config: those in the artifact are whatever its maker wrote there."""
+    inputs = [part for role, above in node.inputs.items() for part in (f"--{role}", str(above.path))]
+    command = [sys.executable, "-m", f"stages.{node.stage}", "--config", "-", *inputs, "--out", str(out), *options]
+    return children.run(command, yaml.safe_dump(dict(node.settings)))
 
 
 def lines(folder: Path, stretch: Stretch) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A model with its optimizer: what one step changes."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ class Learner:
 
     def _check(self, norm: float, plain: float) -> None:
         """Compilers have been seen to lose gradients without a word; the loss then hardly falls."""
-        if not abs(norm - plain) <= COMPILED_TOLERANCE * plain:
+        if math.isfinite(plain) and not abs(norm - plain) <= COMPILED_TOLERANCE * plain:
             raise UserError(
                 f"training.compile: as torch {torch.__version__} compiles it, the gradient of the first step has the norm "
                 f"{norm:.4g}, but the model's has {plain:.4g}; set compile to false, or take another version of torch"
