@@ -78,7 +78,10 @@ def finished(folder: Path, code: str) -> Artifact | None:
 
 
 def train(settings: TrialSettings, options: argparse.Namespace, tokens: Path) -> str | None:
-    """Run the training as far as it should come; returns why it failed. Raises Stopped if it was told to stop."""
+    """Run the training as far as it should come; returns why it failed.
+
+    Raises Stopped if it was told to stop, UserError where it has met with a full disk or the like: no failure of the trial.
+    """
     command = [*options.command, "--config", "-", "--tokens", str(tokens), "--out", str(options.train)]
     command += ["--pause-at", str(settings.until)] if settings.until else []
     command += ["--log", str(options.log)] if options.log else []
@@ -87,7 +90,12 @@ def train(settings: TrialSettings, options: argparse.Namespace, tokens: Path) ->
         raise Stopped(f"the training was told to stop ({ended.code}); the same command goes on")
     if ended.code - 128 in set(signal.Signals):
         return f"ended by {signal.Signals(ended.code - 128).name}"
-    return ended.last_line.removeprefix("error: ") if ended.code else None
+    if not ended.code:
+        return None
+    message = ended.last_line.removeprefix("error: ")
+    if script.is_of_the_system(message):
+        raise UserError(message)
+    return message
 
 
 def read_lines(file: Path, until: int | None) -> list[dict[str, Any]]:

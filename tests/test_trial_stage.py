@@ -78,6 +78,13 @@ def test_a_failed_training_is_recorded_with_its_last_words(trials: Trials) -> No
     assert (outcome["state"], outcome["message"], outcome["steps"]) == ("failed", "the disk has gone", 0)
 
 
+def test_a_full_disk_is_no_failure_of_the_trial(trials: Trials) -> None:
+    words = "error: train: x: No space left on device; free some space, or put results/ on another disk"
+    trials.run("full", "-c", f"import sys; sys.stderr.write({words!r}); sys.exit(2)", code=2)
+    assert not (trials.folder / "full" / "manifest.json").exists()
+    assert trials.run("full")["state"] == "finished"
+
+
 def test_a_killed_training_is_recorded(trials: Trials) -> None:
     outcome = trials.run("killed", "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert (outcome["state"], outcome["message"]) == ("failed", "ended by SIGKILL")

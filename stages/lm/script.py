@@ -118,6 +118,11 @@ def run(main: Callable[[], None]) -> None:
         _fail(f"{stage}: {error.filename or 'output'}: {error.strerror}; {ENVIRONMENT_ERRORS[error.errno]}")
 
 
+def is_of_the_system(line: str) -> bool:
+    """Whether what a script said last is about a disk or permissions: another time, the same command may succeed."""
+    return line.endswith(tuple(ENVIRONMENT_ERRORS.values()))
+
+
 def _fail(message: str) -> None:
     log.error("error: %s", " ".join(message.split()))
     sys.exit(2)

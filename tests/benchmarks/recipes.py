@@ -1,10 +1,12 @@
 """How many tokens the default recipe (Muon) needs for the loss that plain AdamW reaches with its best learning rate.
 
-    python tests/benchmarks/recipes.py [--steps 500] [--rates 1e-3 2e-3 4e-3 8e-3] [--shares 0.25 0.5 0.75] [--seeds 0 1 2]
+    python tests/benchmarks/recipes.py [--steps 500] [--rates 1e-3 2e-3 4e-3 8e-3] [--muon-rates 5e-3 1e-2]
+        [--shares 0.25 0.5 0.75] [--seeds 0 1 2]
 
 Model and recipe are those of config/config.yaml, the text is the documentation in ../shared/data by a tokenizer of 4,096 tokens
 trained on it. AdamW takes all steps, with every rate and one seed, then with the best rate and all seeds. Muon, with the config's
-rate, takes shares of the steps, each with a schedule of its own. Where its loss meets AdamW's is interpolated between shares, for
+rate unless others are named, of which the best at the largest share is taken, takes shares of the steps, each with a schedule of
+its own. Where its loss meets AdamW's is interpolated between shares, for
 each seed, over the logarithm of the tokens. Losses are those on text that none has seen. Two runs go side by side, a thread each,
 so that speeds are not compared.
 """
@@ -86,6 +88,7 @@ def main() -> None:
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3, 8e-3])
+    parser.add_argument("--muon-rates", type=float, nargs="+", default=[GPT["training"]["learning_rate"]])
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
@@ -109,20 +112,25 @@ def main() -> None:
         best = args.rates[int(np.argmin(tried))]
         adamw = losses([{**plain, "learning_rate": best, "seed": seed} for seed in args.seeds])
         steps = [round(share * args.steps) for share in args.shares]
-        muon = [losses([{"steps": number, "seed": seed} for seed in args.seeds]) for number in steps]
+        ours = losses([{"steps": steps[-1], "learning_rate": rate, "seed": args.seeds[0]} for rate in args.muon_rates])
+        rate = args.muon_rates[int(np.argmin(ours))]
+        muon = [losses([{"steps": number, "learning_rate": rate, "seed": seed} for seed in args.seeds]) for number in steps]
     tokens = [number * per_step for number in steps]
     needed = [meeting(tokens, [row[index] for row in muon], loss) for index, loss in enumerate(adamw)]
     rows = [
         ("adamw", best, args.steps, adamw),
-        *(("muon", GPT["training"]["learning_rate"], *row) for row in zip(steps, muon, strict=True)),
+        *(("muon", rate, *row) for row in zip(steps, muon, strict=True)),
     ]
     print(machine(len(args.seeds)).replace("rounds", "seeds"))
     print("\n| recipe | learning rate | tokens | loss, nats/token |\n|---|---|---|---|")
     for name, rate, number, found in rows:
         print(f"| {name} | {rate:g} | {number * per_step:,} | {' '.join(spread(found).split())} |")
-    rates = ", ".join(f"{rate:g}: {loss:.4f}" for rate, loss in zip(args.rates, tried, strict=True))
+    by_rate = [
+        ", ".join(f"{rate:g}: {loss:.4f}" for rate, loss in zip(rates, found, strict=True))
+        for rates, found in ((args.rates, tried), (args.muon_rates, ours))
+    ]
     shares = [need / (args.steps * per_step) for need in needed]
-    print(f"\nAdamW by learning rate: {rates}.")
+    print(f"\nBy learning rate: AdamW {by_rate[0]}; Muon {by_rate[1]}.")
     print(f"Muon needs {statistics.median(shares):.0%} ({min(shares):.0%} – {max(shares):.0%}) of AdamW's tokens for its loss.")
 
 

@@ -3,13 +3,15 @@
     python -m venv peers && peers/bin/pip install torch transformers accelerate numpy
     python tests/benchmarks/training.py --peers peers/bin/python [--rounds 5] [--timed-steps 5] [--batch-size 32]
     python tests/benchmarks/training.py --peers peers/bin/python --learn 200 --seeds 0 1 2 --batch-size 8
+    python tests/benchmarks/training.py --shape gpt2 --ways "stagecraft, bf16, compiled" --batch-size 64 --tokens FILE.npy # GPU
 
-The shape is the course's for TinyStories: vocabulary 10,000, context 256, width 512, 4 layers, 16 heads; 22.7M parameters. The
-text is any array of ids below 10,000 (`--tokens FILE.npy`); by default the documentation in ../shared/data by a tokenizer trained
-on it on the spot. Every measurement runs in a process of its own and leaves its first steps out (compiling, first touch of
-memory); rounds are interleaved. Shown is the median of the rounds with the least and the greatest; of the peak, the rate of the
-largest matrix product of a block that was measured in the same process. `--learn` trains to the end instead, and compares the
-losses on text that none has seen. No environment variable is set for anybody.
+The shape is the course's for TinyStories: vocabulary 10,000, context 256, width 512, 4 layers, 16 heads; 22.7M parameters. Or it
+is that of the smallest GPT-2. The text is any array of ids that the vocabulary has (`--tokens FILE.npy`); by default the
+documentation in ../shared/data by a tokenizer trained on it on the spot. Every measurement runs in a process of its own and
+leaves its first steps out (compiling, first touch of memory); rounds are interleaved. Shown is the median of the rounds with the
+least and the greatest; of the peak, the rate of the largest matrix product of a block (of one with 8192 rows, columns and inner
+numbers on a GPU) that was measured in the same process. `--learn` trains to the end instead, and compares the losses on text that
+none has seen. No environment variable is set for anybody.
 """
 
 import argparse
@@ -31,11 +33,15 @@ sys.path.insert(0, str(ROOT))
 from tests.benchmarks.measuring import machine, measure, spread  # noqa: E402
 from tests.benchmarks.training_peers import windows  # noqa: E402
 
-SHAPE = {"vocab_size": 10_000, "context_length": 256, "d_model": 512, "d_ff": 1344, "layers": 4, "heads": 16}
-HELD_OUT = 257 * 256
+SHAPES = {
+    "tinystories": {"vocab_size": 10_000, "context_length": 256, "d_model": 512, "d_ff": 1344, "layers": 4, "heads": 16},
+    "gpt2": {"vocab_size": 50_304, "context_length": 1024, "d_model": 768, "d_ff": 2048, "layers": 12, "heads": 12},
+}
+HELD_OUT_WINDOWS = 256
 WAYS = {
     "stagecraft, bf16": {"precision": "bf16"},
     "stagecraft, bf16, compiled": {"precision": "bf16", "compile": True},
+    "stagecraft, bf16, graphs": {"precision": "bf16", "compile": "graphs"},
     "stagecraft, fp32": {"precision": "fp32"},
     "Hugging Face Trainer, bf16": {"peer": "Hugging Face Trainer", "precision": "bf16"},
     "Hugging Face Trainer, fp32": {"peer": "Hugging Face Trainer", "precision": "fp32"},
@@ -57,11 +63,12 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     from stages.lm.training.state import StateFolder
 
     ids = np.load(job["tokens"], mmap_mode="r")
-    shape = {key: value for key, value in SHAPE.items() if key != "vocab_size"}
+    shape = {key: value for key, value in job["shape"].items() if key != "vocab_size"}
     model_settings = TransformerSettings(family="transformer", **shape)  # type: ignore[arg-type]
     settings = TrainingSettings(
         steps=job["steps"],
         batch_size=job["batch_size"],
+        micro_batch_size=job["micro_batch_size"],
         learning_rate=job["learning_rate"],
         validate_every=job["steps"],
         threads=job["threads"],
@@ -70,14 +77,13 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         seed=job["seed"],
     )
     device = machine.prepare(settings)
-    length = SHAPE["context_length"] + 1
-    held_out = torch.from_numpy(ids[-HELD_OUT:].astype(np.int64)).view(-1, length).split(16)
+    held_out = torch.from_numpy(ids[-job["held_out"] :].astype(np.int64)).view(HELD_OUT_WINDOWS, -1).split(16)
 
     class Data:
-        tokens_per_step = job["batch_size"] * SHAPE["context_length"]
+        tokens_per_step = job["batch_size"] * shape["context_length"]
 
         def batch(self, step: int) -> Batch:
-            return Batch((windows(job, ids[:-HELD_OUT], step),), self.tokens_per_step)
+            return Batch((windows(job, ids[: -job["held_out"]], step),), self.tokens_per_step)
 
         def validation(self) -> Iterator[Batch]:
             yield from (Batch((part,), part[:, 1:].numel()) for part in held_out)
@@ -86,15 +92,18 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
 
     class Timed(Run):
         def report(self, *arguments: Any) -> None:
+            if device.type == "cuda" and self.done.step in (job["warm_up"], job["stop"]):
+                torch.cuda.synchronize()
             clock.append(time.perf_counter())
             if self.done.step == job["stop"]:
                 raise StopIteration
             super().report(*arguments)
 
-    peak = machine.matmul_rate((8192, SHAPE["d_model"], SHAPE["d_ff"]), settings, device)
+    inner, columns = (8192, 8192) if device.type == "cuda" else (shape["d_model"], shape["d_ff"])
+    peak = machine.matmul_rate((8192, inner, columns), settings, device)
     with tempfile.TemporaryDirectory() as folder:
         run = Timed(
-            lambda: Learner(registry.build(model_settings, SHAPE["vocab_size"], job["seed"]), settings, device),  # type: ignore[arg-type]
+            lambda: Learner(registry.build(model_settings, job["shape"]["vocab_size"], job["seed"]), settings, device),  # type: ignore[arg-type]
             Data(),
             StateFolder(Path(folder), {}),
         )
@@ -102,10 +111,10 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         with suppress(StopIteration):
             run.train()
         loss = run.learner.validate(run.data)
-    return {"clock": clock, "held_out_loss": loss, "peak": peak}
+    return {"clock": clock, "held_out_loss": loss, "peak": peak, "memory": machine.peak_memory(device)}
 
 
-def default_tokens(folder: Path) -> Path:
+def default_tokens(folder: Path, vocab_size: int) -> Path:
     """The documentation by a tokenizer of its own."""
     from stages.lm.bpe import Tokenizer, train_bpe
     from stages.lm.tokenization import write_file
@@ -115,13 +124,15 @@ def default_tokens(folder: Path) -> Path:
     documentation(text, 100_000_000)
     if not text.exists():
         raise SystemExit("no documentation in ../shared/data; give --tokens FILE.npy")
-    write_file(text, out, Tokenizer(*train_bpe(text, SHAPE["vocab_size"], [EOT]), [EOT]))
+    write_file(text, out, Tokenizer(*train_bpe(text, vocab_size, [EOT]), [EOT]))
     return out
 
 
-def table(results: dict[str, list[dict[str, Any]]], warm_up: int, batch_size: int, flops: float) -> str:
-    """tokens/s by way, the share of the peak, and how many times the Trainer's and the plain loop's rate it is."""
-    tokens = batch_size * SHAPE["context_length"]
+def table(results: dict[str, list[dict[str, Any]]], warm_up: int, tokens: int, flops: float) -> str:
+    """tokens/s by way, the share of the peak, and how many times the Trainer's and the plain loop's rate it is.
+
+    tokens: of a step; flops: of a token.
+    """
     rates = {
         way: [tokens * (len(run["clock"]) - 1 - warm_up) / (run["clock"][-1] - run["clock"][warm_up]) for run in runs]
         for way, runs in results.items()
@@ -153,11 +164,13 @@ def main() -> None:
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--peers", type=Path, help="a Python that has torch, transformers and accelerate")
     parser.add_argument("--tokens", type=Path)
+    parser.add_argument("--shape", choices=SHAPES, default="tinystories")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warm-up-steps", type=int, default=2)
     parser.add_argument("--timed-steps", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--micro-batch-size", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--learn", type=int, metavar="STEPS", help="train to the end and compare losses")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -168,11 +181,14 @@ def main() -> None:
     from stages.lm.accounting.flops import forward_flops_per_token, training_flops
     from stages.lm.models.settings import TransformerSettings
 
+    shape = SHAPES[args.shape]
+    context_length, vocab_size = shape["context_length"], shape["vocab_size"]
     with tempfile.TemporaryDirectory() as folder:
-        tokens = args.tokens or default_tokens(Path(folder))
+        tokens = args.tokens or default_tokens(Path(folder), vocab_size)
         stop = args.learn or args.warm_up_steps + args.timed_steps
-        common = {"tokens": str(tokens), "shape": SHAPE, "batch_size": args.batch_size, "threads": args.threads, "stop": stop,
-                  "steps": args.learn or 200, "learning_rate": 1e-3, "held_out": HELD_OUT}  # fmt: skip
+        common = {"tokens": str(tokens), "shape": shape, "batch_size": args.batch_size, "micro_batch_size": args.micro_batch_size,
+                  "threads": args.threads, "warm_up": args.warm_up_steps, "stop": stop, "steps": args.learn or 200,
+                  "learning_rate": 1e-3, "held_out": HELD_OUT_WINDOWS * (context_length + 1)}  # fmt: skip
         ways = [way for way in args.ways if args.peers or "peer" not in WAYS[way]]
         results: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
         for seed in args.seeds if args.learn else range(args.rounds):
@@ -182,11 +198,10 @@ def main() -> None:
                 script = str(Path(__file__).with_name("training_peers.py")) if peer else __file__
                 results[way].append(measure(script, job, str(args.peers) if peer else sys.executable))
                 print(f"seed {seed}: {way}: {results[way][-1]['held_out_loss']:.4f} nats/token", file=sys.stderr)
-    shape = {key: value for key, value in SHAPE.items() if key != "vocab_size"}
-    model = TransformerSettings(family="transformer", **shape)  # type: ignore[arg-type]
-    flops = training_flops(forward_flops_per_token(model, SHAPE["vocab_size"], SHAPE["context_length"]), 1)
+    model = TransformerSettings(family="transformer", **{key: shape[key] for key in shape if key != "vocab_size"})  # type: ignore[arg-type]
+    flops = training_flops(forward_flops_per_token(model, vocab_size, context_length), 1)
     print(machine(len(args.seeds) if args.learn else args.rounds) + f", batch {args.batch_size}, {flops / 1e6:.1f} MFLOP/token\n")
-    print(losses(results) if args.learn else table(results, args.warm_up_steps, args.batch_size, flops))
+    print(losses(results) if args.learn else table(results, args.warm_up_steps, args.batch_size * context_length, flops))
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ def main() -> None:
     ids = np.load(job["tokens"], mmap_mode="r")
     clock, logits = {"plain loop": plain_loop, "Hugging Face Trainer": hugging_face}[job["peer"]](job, ids[: -job["held_out"]])
     held_out = torch.from_numpy(ids[-job["held_out"] :].astype(np.int64))
-    batches = held_out[: len(held_out) // 257 * 257].view(-1, 257).split(16)
+    batches = held_out.view(-1, job["shape"]["context_length"] + 1).split(16)
     with torch.no_grad():
         losses = [F.cross_entropy(logits(part[:, :-1]).float().flatten(0, 1), part[:, 1:].flatten()).item() for part in batches]
     print(json.dumps({"clock": clock, "held_out_loss": sum(losses) / len(losses)}))

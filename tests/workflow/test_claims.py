@@ -10,9 +10,13 @@ import yaml
 
 from stages.lm import artifacts
 from stages.lm.errors import UserError
+from stages.lm.lineage.graph import Made
 from tests.pipeline import TINY, Project
+from workflow.claims.audit import again, audit
 from workflow.claims.claim import Claim, as_text, claim_of, read_claim
 from workflow.claims.verdicts import Row, check
+from workflow.plan import build
+from workflow.reading import read
 
 
 @pytest.fixture
@@ -55,6 +59,50 @@ def forge(folder: Path, file: str, change: Callable[[bytes], bytes]) -> None:
 def flipped(data: bytes) -> bytes:
     """Data with another last byte."""
     return data[:-1] + bytes([data[-1] ^ 1])
+
+
+def audited(claim: dict[str, Any]) -> list[Row]:
+    """What an audit tells of a claim beside what a check does."""
+    file = Path("claim.yaml")
+    file.write_text(yaml.safe_dump(claim))
+    return [row for row in audit(read_claim(file), stretches=2, seed=0) if row.name.endswith("again")]
+
+
+@pytest.mark.slow
+def test_an_audit_measures_again_and_trains_stretches_again(claim: dict[str, Any]) -> None:
+    rows = audited(claim)
+    assert {row.verdict for row in rows} == {"equal"}
+    assert "gpt bits_per_byte, again" in [row.name for row in rows]
+    assert [row.name for row in rows if "steps" in row.name] == ["gpt, steps 1 to 5, again"]
+
+    node = build(read(claim["config"])).experiments["gpt"]["train"]
+    again(node, Path("elsewhere"), "--state", f"state/train/{node.folder}", "--milestone-every", "10")
+    last = next(row for row in audited(claim) if row.name == "gpt, steps 21 to 30, again")
+    assert (last.verdict, last.reason) == ("equal", "it ends in the model that was claimed")
+
+    forge(node.path, "model.safetensors", flipped)
+    claim["artifacts"][node.id]["content"] = Made.at(node.path).content
+    found = {row.name: row for row in audited(claim) if row.verdict == "differs"}
+    assert found["gpt bits_per_byte, again"].reason == "the model that was claimed does not reach it"
+    assert found["gpt, steps 21 to 30, again"].reason == "the training ends in another model"
+
+
+@pytest.mark.slow
+def test_an_audit_finds_a_number_that_was_rounded_up_everywhere(claim: dict[str, Any]) -> None:
+    evaluated = one("evaluate", "trigram")
+    forge(evaluated, "stats.json", lambda data: data.replace(b'"low": ', b'"low": 0.0000001 , "_": ', 1))
+    claim["artifacts"][f"evaluate/{evaluated.name}"]["content"] = Made.at(evaluated).content
+    name, measure = next((name, value) for name, value in claim["results"]["trigram"].items())
+    measure["low"] = 0.0000001
+    assert f"trigram {name}, again" in [row.name for row in audited(claim) if row.verdict == "differs"]
+
+
+@pytest.mark.slow
+def test_an_audit_finds_metrics_that_were_made_up(claim: dict[str, Any]) -> None:
+    trained = one("train", "gpt")
+    forge(trained, "metrics.jsonl", lambda data: data.replace(b'"loss": ', b'"loss": 0.1, "_": ', 1))
+    (row,) = (row for row in audited(claim) if row.name == "gpt, steps 1 to 5, again")
+    assert row.reason == "the training that was claimed does not go on like this"
 
 
 def test_a_claim_holds_where_it_was_made(claim: dict[str, Any]) -> None:
@@ -245,4 +293,4 @@ def test_the_dag_writes_a_claim_and_tries_it(project: Project) -> None:
     assert "the claim holds" in again.stdout
     refused = project.run("snakemake", "reproduce", "--cores", "2", check=False)
     assert refused.returncode == 2
-    assert "needs a claim" in refused.stderr
+    assert "takes a claim" in refused.stderr

@@ -197,5 +197,5 @@ def test_the_shipped_sweeps_are_planned(root: Path, monkeypatch: pytest.MonkeyPa
     assert {Path(sweep.file).name for sweep in config.sweeps.values()} <= {
         file.name for file in (root / "config/sweeps").iterdir()
     }
-    assert len(plan.rounds["learning-rate"][0].settings["trials"]) == 9
+    assert len(plan.rounds["learning-rate"][0].settings["trials"]) == 10
     assert not plan.is_whole

@@ -46,10 +46,14 @@ class Row:
 
 def check(claim: Claim) -> list[Row]:
     """A row for every file, artifact and result, inputs before what is made of them. Raises UserError for a bad config."""
-    config = read(claim.config)
-    plan = build(config, follow=on_disk)
-    judge = Judge(claim, plan, config)
+    judge = judge_of(claim)
     return [*judge.files(), *judge.artifacts(), *judge.results()]
+
+
+def judge_of(claim: Claim) -> "Judge":
+    """A claim beside what is made here of its config."""
+    config = read(claim.config)
+    return Judge(claim, build(config, follow=on_disk), config)
 
 
 class Judge:

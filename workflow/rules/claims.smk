@@ -18,9 +18,19 @@ rule claim:
 def a_claim(_wildcards):
     """Nothing to wait for; ends a run that was given no claim."""
     if not claimed:
-        sys.stderr.write("error: reproduce: needs a claim; name it with --config claim=FILE\n")
+        sys.stderr.write("error: it takes a claim to be tried; name it with --config claim=FILE\n")
         sys.exit(2)
     return []
+
+
+rule audit:
+    input:
+        a_claim,
+    localrule: True
+    message:
+        "does the claim hold of what lies here?"
+    shell:
+        f"python -m workflow.claims audit {shlex.quote(str(claimed or ''))}"
 
 
 rule reproduce:

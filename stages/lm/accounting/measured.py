@@ -160,7 +160,7 @@ def limit_memory(limit: int, device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total))
         return
     gc.collect()
     machine.map_each_tensor()

@@ -3,9 +3,8 @@
 A step is rehearsed and every storage watched: what is in use when the most is, is the peak, as an allocator that neither rounds
 nor keeps what is freed would record it. Not in it: the libraries, and what kernels take and give back inside one operation.
 
-A run on a GPU is rehearsed by the operations of the CPU with the slices and the kernels that the code chooses on a GPU. These
-keep the same tensors, but for cuDNN's recurrent layers. A run with `compile` is rehearsed without: the peak is that of eager
-execution, of which compilation spares some.
+A run on a GPU is rehearsed by the operations of the CPU, with what `gpu` says is otherwise there: the same tensors, but for
+recurrent layers. A run with `compile` is rehearsed without: its peak is that of eager execution, of which that spares some.
 """
 
 import logging
@@ -14,8 +13,9 @@ import torch
 
 from stages.lm.accounting import huggingface
 from stages.lm.accounting.batches import Lengths, random_batch
+from stages.lm.accounting.gpu import as_on_gpu
 from stages.lm.accounting.parameters import parameters
-from stages.lm.accounting.rehearsal import as_on_gpu, rehearse
+from stages.lm.accounting.rehearsal import rehearse
 from stages.lm.accounting.storages import Storages
 from stages.lm.models.huggingface.settings import HuggingFaceSettings
 from stages.lm.models.settings import ModelSettings, NgramSettings
@@ -77,7 +77,7 @@ def rehearsed(
         rows = None if whole.fresh else 2 * training.micro_batch
         return whole._replace(tensors=tuple(tensor[:rows] for tensor in whole.tensors))
 
-    log = Storages(vocab_size, with_scratch=not on_gpu)
+    log = Storages(vocab_size, on_gpu)
     with as_on_gpu(on_gpu):
         rehearse(settings, training, vocab_size, batch, log, 1, ranks, engine)
     return log

@@ -5,8 +5,8 @@ which know their shape, type and device and hold no elements. So a rehearsal tak
 model is, and what it finds follows every change to the code.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Self, cast
 
 import torch
@@ -15,9 +15,7 @@ from torch._guards import active_fake_mode
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import stages.lm.models.attention.fused as fused
 from stages.lm.models import registry
-from stages.lm.models.head_loss import LOGITS_PER_SLICE
 from stages.lm.models.settings import ModelSettings
 from stages.lm.training.batches import Batch
 from stages.lm.training.distributed import ALONE, Ranks
@@ -88,15 +86,3 @@ def rehearse(
         for _ in range(steps):
             learner.step(batch, training.learning_rate)
     return learner
-
-
-@contextmanager
-def as_on_gpu(on_gpu: bool) -> Iterator[None]:
-    """Let the code choose as on a GPU, where it asks for the device: larger slices of the logits, and fused attention always."""
-    slices, plain = LOGITS_PER_SLICE["cpu"], fused.PLAIN_KEYS
-    if on_gpu:
-        LOGITS_PER_SLICE["cpu"], fused.PLAIN_KEYS = LOGITS_PER_SLICE["cuda"], 0
-    try:
-        yield
-    finally:
-        LOGITS_PER_SLICE["cpu"], fused.PLAIN_KEYS = slices, plain

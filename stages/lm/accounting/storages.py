@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from stages.lm.accounting.gpu import products_workspace
 from stages.lm.accounting.rehearsal import Watching
 from stages.lm.accounting.workspaces import WORKSPACE, scratch, workspace
 from stages.lm.models.recurrent.layer import RecurrentLayer
@@ -35,10 +36,10 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
     again when the last tensor that uses them is gone.
     """
 
-    def __init__(self, vocab_size: int, with_scratch: bool = True) -> None:
-        """`with_scratch`: also what the CPU's kernels take for themselves."""
+    def __init__(self, vocab_size: int, on_gpu: bool = False) -> None:
+        """`on_gpu`: what kernels take for themselves is a GPU's, not a CPU's."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.vocab_size, self.with_scratch = vocab_size, with_scratch
+        self.vocab_size, self.on_gpu = vocab_size, on_gpu
         self.sizes: list[int] = []
         """Bytes of each storage."""
         self.uses: list[str] = []
@@ -83,7 +84,7 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
                 self._number(tensor)
         if func.namespace == "fsdp":
             self.mark("unsharded", filter(self._is_whole, tree_leaves((args, kwargs))))
-        kept, taken = workspace(func, args), scratch(func, args) if self.with_scratch else 0
+        kept, taken = workspace(func, args), 0 if self.on_gpu else scratch(func, args)
         if kept is not None:
             self.sizes[self._number(result[WORKSPACE])] = kept
         if taken:
@@ -94,6 +95,8 @@ class Storages(Watching):  # type: ignore[no-untyped-call]
         """Mark what is there before the first step, with the optimizer's state, and see what the modules do after it."""
         self.mark("weights", [*learner.model.parameters(), *learner.model.buffers()])
         self.mark("batch", batch.tensors)
+        if self.on_gpu:
+            self._come(products_workspace(), "workspace")
         self._make_state(learner)
         for state in learner.optimizer.state.values():
             self.mark("optimizer", state.values())

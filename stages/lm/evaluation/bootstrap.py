@@ -81,5 +81,5 @@ def p_value(differences: NDArray[np.float64]) -> float:
     It is small where intervals of a high confidence leave zero out. One is added to both counts, so that no number of samples
     shows less than it can (Davison and Hinkley 1997, section 4.2.5).
     """
-    sides = np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0)
+    sides = np.count_nonzero(~(differences > 0)), np.count_nonzero(~(differences < 0))  # no number speaks for either side
     return float(min(1.0, 2 * (1 + min(sides)) / (1 + len(differences))))

@@ -4,13 +4,9 @@ Compiling takes seconds to a minute, once for every number of rows and for every
 doubles from `LEAST_REACH` on: it pays where many tokens are written. Prompts are read by the model itself.
 """
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from stages.lm.models import functional
-from stages.lm.models.positions import RotaryEmbedding
 from stages.lm.models.transformer import TransformerLM, TransformerState
 
 LEAST_REACH = 64
@@ -20,11 +16,7 @@ class CompiledLM:
     """The language model, see `models.interface.LanguageModel`; it only decodes."""
 
     def __init__(self, model: TransformerLM) -> None:
-        """The model's modules are changed: they compute the same in a way that can be compiled."""
         self.model, self.vocab_size, self.context_length = model, model.vocab_size, model.context_length
-        for module in model.modules():
-            if isinstance(module, RotaryEmbedding):  # complex numbers are beyond the compiler
-                module.kernels = replace(module.kernels, rotate_pairs=functional.rotate_pairs)
         self._next = torch.compile(model.next_log_probs, dynamic=False)
 
     def start(self, batch: int) -> TransformerState:

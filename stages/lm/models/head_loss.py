@@ -6,6 +6,7 @@ one at the target. So each slice gives its loss and its share of the gradients, 
 dropped. The idea is that of Wijmans et al. 2025, "Cut Your Losses in Large-Vocabulary Language Models", without its kernels.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,6 +32,25 @@ class HeadLoss(nn.Module):
         return _HeadLoss.apply(features.flatten(0, -2), weight, targets.flatten())  # type: ignore[no-any-return, no-untyped-call]
 
 
+def _eager(features: Tensor, matrix: Tensor, targets: Tensor, wide: torch.dtype) -> tuple[Tensor, Callable[[], Tensor]]:
+    """The loss of a slice, and what computes its gradient with respect to the logits (rows, vocab), in the type of `matrix`.
+
+    features: (rows, d_model); matrix: (vocab, d_model); targets: (rows, 1); wide: the type in which both are computed.
+    """
+    log_probs = torch.log_softmax(features @ matrix.T, dim=-1, dtype=wide)
+    loss = -log_probs.gather(1, targets).sum()
+    return loss, lambda: log_probs.exp_().scatter_add_(1, targets, -torch.ones_like(targets, dtype=wide)).to(matrix.dtype)
+
+
+def _fused(features: Tensor, matrix: Tensor, targets: Tensor, wide: torch.dtype) -> tuple[Tensor, Callable[[], Tensor]]:
+    """The same for a compiler: nothing is scattered, so that it reads and writes the logits in their own type alone."""
+    logits = features @ matrix.T
+    log_sum = logits.to(wide).logsumexp(dim=-1, keepdim=True)
+    is_target = torch.arange(len(matrix), device=logits.device) == targets
+    loss = (log_sum - logits.gather(1, targets)).sum()
+    return loss, lambda: (torch.exp(logits.to(wide) - log_sum) - is_target.to(wide)).to(matrix.dtype)
+
+
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -40,19 +60,22 @@ class _HeadLoss(torch.autograd.Function):
         rows = slice_rows(len(weight), device)
         learns = any(ctx.needs_input_grad)
         matrix = weight.to(dtype)
+        loss_and_gradient = _fused if torch.compiler.is_compiling() else _eager
         total = torch.zeros((), device=features.device, dtype=wide)
-        to_features = torch.empty_like(features) if learns else None
+        to_features: list[Tensor] = []
         to_weight = torch.zeros_like(weight, dtype=wide) if learns else None
         with torch.autocast(device, enabled=False):
-            for start in range(0, len(features), rows):
-                part, target = features[start : start + rows].to(dtype), targets[start : start + rows, None]
-                log_probs = torch.log_softmax(part @ matrix.T, dim=-1, dtype=wide)  # (rows, vocab)
-                total -= log_probs.gather(1, target).sum()
-                if to_features is not None and to_weight is not None:
-                    error = log_probs.exp_().scatter_add_(1, target, -torch.ones_like(target, dtype=wide)).to(dtype)
-                    to_features[start : start + rows] = error @ matrix
-                    to_weight += error.T @ part
-        ctx.save_for_backward(to_features, to_weight)
+            for part, target in zip(torch.split(features, rows), torch.split(targets[:, None], rows), strict=True):
+                part = part.to(dtype)
+                loss, gradient = loss_and_gradient(part, matrix, target, wide)
+                total = total + loss
+                if to_weight is not None:
+                    error = gradient()
+                    to_features.append((error @ matrix).to(features.dtype))
+                    # In place, but for compilers, of which some would save the zeros
+                    to_weight = torch.add(to_weight, error.T @ part, out=None if torch.compiler.is_compiling() else to_weight)
+                    del error, gradient
+        ctx.save_for_backward(torch.cat(to_features) if learns else None, to_weight)
         return total
 
     @staticmethod

@@ -50,7 +50,12 @@ def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
 
 
 def _rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """A pair is a complex number, and to turn it is to multiply it by cos + i sin: one pass over memory."""
+    """A pair is a complex number, and to turn it is to multiply it by cos + i sin: one pass over memory.
+
+    A compiler makes one pass of the definition, but knows no complex numbers.
+    """
+    if torch.compiler.is_compiling():
+        return functional.rotate_pairs(x, cos, sin)
     pairs = torch.view_as_complex(x.to(cos.dtype).reshape(*x.shape[:-1], -1, 2))  # (..., d / 2)
     return torch.view_as_real(pairs * torch.complex(cos, sin)).flatten(-2).to(x.dtype)
 

@@ -1,11 +1,21 @@
 """Gradient clipping by global norm (Pascanu et al. 2013, "On the difficulty of training recurrent neural networks")."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from stages.lm.training.sharding import whole
+
+
+def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Their joint L2 norm, a scalar; 0 where there are none."""
+    return whole(torch.nn.utils.get_total_norm(gradients))
+
+
+def gradients_of(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Those that there are."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
 @torch.no_grad()
@@ -14,12 +24,8 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float, eps: float = 1
 
     Parameters without a gradient are skipped. Returns the norm before clipping, a scalar.
     """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not gradients:
-        return torch.tensor(0.0)
-    norm = whole(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])))
+    gradients = gradients_of(parameters)
+    norm = gradient_norm(gradients)
     if norm.device.type != "cpu" or norm > max_norm:  # to ask a GPU would be to wait for it
-        factor = torch.where(norm > max_norm, max_norm / (norm + eps), 1.0)
-        for gradient in gradients:
-            gradient.mul_(factor)
+        torch._foreach_mul_(gradients, torch.where(norm > max_norm, max_norm / (norm + eps), 1.0))
     return norm

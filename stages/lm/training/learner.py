@@ -1,20 +1,25 @@
 """A model with its optimizer: what one step changes."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from stages.lm.errors import UserError
 from stages.lm.training import machine
 from stages.lm.training.batches import Batch
-from stages.lm.training.clipping import clip_gradients
+from stages.lm.training.clipping import clip_gradients, gradient_norm, gradients_of
 from stages.lm.training.data import Data
 from stages.lm.training.distributed import ALONE, Ranks
 from stages.lm.training.engines import Engine, recompute_blocks, spread
 from stages.lm.training.optimizer import build_optimizer
 from stages.lm.training.settings import TrainingSettings
 from stages.lm.training.sharding import whole
+
+COMPILED_TOLERANCE = 0.2
+"""By how much the first gradient's norm may differ where code is compiled: rounding, and what dropout draws."""
 
 
 class Step(NamedTuple):
@@ -51,15 +56,19 @@ class Learner:
         self.carry: tuple[Tensor, ...] = ()
         self.plain_loss: Callable[..., Any] = self.engine.total_loss
         self.total_loss = machine.compiled(self.plain_loss, settings, device)
+        self.is_checked = self.total_loss is self.plain_loss
         self.records_graphs = machine.uses_graphs(settings, device)
         if self.records_graphs:  # a graph overwrites what it gave before; added to memory of their own, gradients stay
             for parameter in model.parameters():
                 parameter.grad = torch.zeros_like(parameter)
 
     def step(self, batch: Batch, learning_rate: float) -> Step:
-        """One optimizer step."""
+        """One optimizer step. Raises UserError where compiled code computes another gradient than the model."""
+        plain = None if self.is_checked else self._plain_norm(batch)
         loss, self.carry = self._accumulate(batch.to(self.device), self.total_loss)
         norm = clip_gradients(self.model.parameters(), self.settings.clip_norm)
+        if plain is not None:
+            self._check(norm.item(), plain)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
@@ -69,6 +78,21 @@ class Learner:
         """Leave the gradient of a step in `.grad` without taking the step, modules called one by one; returns the loss."""
         loss, _ = self._accumulate(batch.to(self.device), self.plain_loss)
         return loss
+
+    def _plain_norm(self, batch: Batch) -> float:
+        """The norm of the gradient by the model itself; what it draws is drawn again later."""
+        with torch.random.fork_rng([torch.cuda.current_device()] if self.device.type == "cuda" else []):
+            self.gradient(batch)
+        return gradient_norm(gradients_of(self.model.parameters())).item()
+
+    def _check(self, norm: float, plain: float) -> None:
+        """Compilers have been seen to lose gradients without a word; the loss then hardly falls."""
+        if math.isfinite(plain) and not abs(norm - plain) <= COMPILED_TOLERANCE * plain:
+            raise UserError(
+                f"training.compile: as torch {torch.__version__} compiles it, the gradient of the first step has the norm "
+                f"{norm:.4g}, but the model's has {plain:.4g}; set compile to false, or take another version of torch"
+            )
+        self.is_checked = True
 
     def _accumulate(self, batch: Batch, total_loss: Callable[..., Any]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Leave the gradient of the mean loss in `.grad`; returns that loss, in nats per token, and the state after the batch."""

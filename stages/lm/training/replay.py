@@ -17,6 +17,7 @@ from stages.lm.errors import UserError
 from stages.lm.models.head_loss import HeadLoss
 from stages.lm.training import watch
 from stages.lm.training.batches import Batch
+from stages.lm.training.clipping import gradient_norm, gradients_of
 from stages.lm.training.learner import Learner
 from stages.lm.training.loop import Run
 
@@ -57,7 +58,7 @@ def replay_step(run: Run, step: int, train: Any) -> Replay:
     batch = run.data.batch(step - 1)
     run.seed(step)
     loss, losses = token_losses(run.learner, batch)
-    norm = gradient_norm(run.learner)
+    norm = gradient_norm(gradients_of(run.learner.model.parameters())).item()
     run.seed(step)
     norms = watch.norms(run.learner, batch)
     rows = batch.tensors[0].tolist()
@@ -96,12 +97,6 @@ def token_losses(learner: Learner, batch: Batch) -> tuple[float, Tensor | None]:
     for hook in hooks:
         hook.remove()
     return loss, torch.cat(parts) if parts else None
-
-
-def gradient_norm(learner: Learner) -> float:
-    """The joint L2 norm of the gradients."""
-    squares = [parameter.grad.square().sum() for parameter in learner.model.parameters() if parameter.grad is not None]
-    return float(torch.stack(squares).sum().sqrt())
 
 
 def table(shown: Replay, texts: Sequence[str], count: int) -> str:

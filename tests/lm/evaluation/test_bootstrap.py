@@ -91,6 +91,6 @@ def test_alike_models_are_told_apart_as_often_as_the_p_value_says() -> None:
 
 
 def test_no_difference_at_all_is_as_probable_as_can_be_and_none_is_impossible() -> None:
-    assert p_value(np.zeros(100)) == 1.0
+    assert p_value(np.zeros(100)) == p_value(np.full(100, math.nan)) == 1.0
     assert p_value(np.full(999, 0.3)) == pytest.approx(0.002)
     assert p_value(np.full(999, -math.inf)) == pytest.approx(0.002)

@@ -41,9 +41,9 @@ def one_document(ids: np.ndarray) -> TokenArray:
     return TokenArray(ids, np.array([0, len(ids)]), np.array([len(ids)]))
 
 
-def learner(settings: TrainingSettings) -> Learner:
+def learner(settings: TrainingSettings, **changes: Any) -> Learner:
     device = machine.prepare(settings)
-    model = registry.build(MODEL, VOCAB, settings.seed)
+    model = registry.build(MODEL.model_copy(update=changes), VOCAB, settings.seed)
     assert isinstance(model, TransformerLM)
     return Learner(model, settings, device)
 
@@ -85,6 +85,26 @@ def test_a_compiled_step_is_the_eager_one() -> None:
     steps = [pupil.step(Batch((ids,), 32), 1e-2) for pupil in (eager, compiled)]
     torch.testing.assert_close(steps[1], steps[0])
     assert_gradients_close(compiled, eager)
+
+
+def test_a_compiler_that_loses_the_gradient_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch 2.11 did with what had been changed in place."""
+    monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *tensors: function(*tensors) * torch.tensor(0.0))
+    ids = torch.randint(VOCAB, (4, 9), generator=torch.Generator().manual_seed(0))
+    with pytest.raises(UserError, match=r"gradient of the first step has the norm 0, but the model's has [0-9.]+; set compile"):
+        learner(SETTINGS.model_copy(update={"compile": True})).step(Batch((ids,), 32), 1e-2)
+
+
+def test_to_look_at_the_compilers_gradient_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    ids = torch.randint(VOCAB, (4, 9), generator=torch.Generator().manual_seed(0))
+    found = []
+    for compile in (False, True):
+        pupil = learner(SETTINGS.model_copy(update={"compile": compile}), dropout=0.5)
+        pupil.is_checked = not compile
+        torch.manual_seed(3)
+        found.append(pupil.step(Batch((ids,), 32), 1e-2))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

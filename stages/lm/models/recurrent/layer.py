@@ -59,7 +59,7 @@ class RecurrentLayer(nn.Module):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Outputs h of all positions (batch, length, d_model) for inputs x (batch, length, d_input), and the last state."""
         if self.is_fused:
-            return self.fused(x, state)
+            return self.fused(x, [tensor.contiguous() for tensor in state])  # a kernel of a GPU takes no views
         outputs = []
         for x_t in x.unbind(1):
             state = self.step(x_t, state)

@@ -130,11 +130,12 @@ for (const sweep of document.querySelectorAll(".sweep")) {
 
   const learning = canvas(sweep.querySelector(".curves"), width, height, `Learning curves of ${data.trials.length} trials`);
   const steps = Math.max(1, ...data.trials.flatMap((trial) => trial.curve.map(([step]) => step)));
-  const losses = data.trials.flatMap((trial) => trial.curve.map(([, loss]) => loss)).sort((a, b) => a - b);
+  const log = (loss) => Math.log(Math.max(loss, 1e-9)); // a trial that flies off would press all others flat
+  const losses = data.trials.flatMap((trial) => trial.curve.map(([, loss]) => log(loss))).sort((a, b) => a - b);
   const least = losses[0] ?? 0, most = losses[losses.length - 1] ?? 1;
-  const place = ([step, loss]) => `${60 + (step / steps) * (width - 90)},${up((loss - least) / (most - least || 1))}`;
+  const place = ([step, loss]) => `${60 + (step / steps) * (width - 90)},${up((log(loss) - least) / (most - least || 1))}`;
   for (const share of [0, 0.25, 0.5, 0.75, 1]) {
-    make(learning, "text", { x: 52, y: up(share) + 4, "text-anchor": "end", fill: "var(--muted)" }, short(least + share * (most - least)));
+    make(learning, "text", { x: 52, y: up(share) + 4, "text-anchor": "end", fill: "var(--muted)" }, short(Math.exp(least + share * (most - least))));
     make(learning, "text", { x: 60 + share * (width - 90), y: bottom + 22, "text-anchor": "middle", fill: "var(--muted)" }, short(share * steps));
   }
   for (const trial of data.trials) {
