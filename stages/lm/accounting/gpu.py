@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.lm.models import head_loss
-from stages.lm.models.attention import fused
+import stages.lm.models.attention.fused as fused
+from stages.lm.models.head_loss import LOGITS_PER_SLICE
 
 HOPPER = (9, 0)
 MIB = 2**20
@@ -30,7 +30,7 @@ def as_on_gpu(on_gpu: bool) -> Iterator[None]:
     """Let the code choose as on a GPU, where it asks for the device: larger slices of the logits, fused attention and norms."""
     with ExitStack() as stack:
         if on_gpu:
-            stack.enter_context(patch.dict(head_loss.LOGITS_PER_SLICE, cpu=head_loss.LOGITS_PER_SLICE["cuda"]))
+            stack.enter_context(patch.dict(LOGITS_PER_SLICE, cpu=LOGITS_PER_SLICE["cuda"]))
             stack.enter_context(patch.object(fused, "PLAIN_KEYS", 0))
             stack.enter_context(patch.object(F, "rms_norm", _rms_norm))
             stack.enter_context(patch.object(F, "dropout", _dropout))
