@@ -93,8 +93,8 @@ def test_a_job_of_higher_priority_takes_the_place_for_a_while(line: Line, tmp_pa
 
 @pytest.mark.long_on_slurm
 def test_a_time_limit_that_is_too_short_is_lived_with(line: Line, tmp_path: Path) -> None:
-    """A minute, warned after twenty seconds: as many turns as it takes, each from where the last one stopped."""
-    training = line.start(tmp_path / "run", "minutes: 1", "warning_seconds: 40")
+    """A minute, warned after ten seconds: as many turns as it takes, each from where the last one stopped."""
+    training = line.start(tmp_path / "run", "minutes: 1", "warning_seconds: 50")
     training.end(900)
     assert training.resumed() == stopped(training)
     assert stopped(training) or len(training.jobs()) > 1, "it was faster than its time limit"
