@@ -24,7 +24,7 @@ from stages.lm.grading import packing
 from stages.lm.grading.isolation import Bounds
 from stages.lm.grading.processes import family, forget_peak, peak_of, resident
 from stages.lm.grading.rubric import Limits
-from stages.lm.grading.submission import legible
+from stages.lm.grading.submission import is_usable, legible
 from stages.lm.provenance import ROOT
 
 CHILD = ROOT / "stages/lm/grading/child.py"
@@ -205,10 +205,10 @@ class Examinee:
 
 @contextmanager
 def examined(submission: Path, limits: Limits, module: str) -> Iterator[Examinee]:
-    """A copy of the submission at work, in a scratch folder that is deleted at the end; links in it are left out."""
+    """A copy of the submission at work, in a scratch folder that is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as scratch:
         folder, work = Path(scratch, "submission"), Path(scratch, "work")
-        shutil.copytree(submission, folder, ignore=_links)
+        shutil.copytree(submission, folder, ignore=_useless)
         work.mkdir()
         examinee = Examinee(folder, work, limits, module)
         try:
@@ -217,7 +217,6 @@ def examined(submission: Path, limits: Limits, module: str) -> Iterator[Examinee
             examinee.stop()
 
 
-def _links(folder: str, names: list[str]) -> set[str]:
-    """What is neither a plain file nor a folder."""
-    paths = {name: Path(folder, name) for name in names}
-    return {name for name, path in paths.items() if path.is_symlink() or not (path.is_file() or path.is_dir())}
+def _useless(folder: str, names: list[str]) -> set[str]:
+    """What of a folder is not copied."""
+    return {name for name in names if not is_usable(Path(folder, name))}

@@ -1,6 +1,7 @@
 """The folder that a student hands in: what identifies it, and whether it can be graded at all."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from stages.lm.artifacts import sha256
@@ -23,10 +24,14 @@ def submissions(folder: Path) -> list[Path]:
 
 
 def files(submission: Path) -> list[Path]:
-    """Its plain files. Links, and whatever else is no file, are left out: what they mean depends on where they lie."""
-    every = (path for path in submission.rglob("*") if path.is_file() and not path.is_symlink())
-    inside = (path for path in every if not set(path.relative_to(submission).parts) & set(SKIPPED))
-    return sorted(path for path in inside if not any(above.is_symlink() for above in path.relative_to(submission).parents))
+    """Its plain files. Links, what else is no file, and what may not be read are left out."""
+    every = (path for path in submission.rglob("*") if path.is_file() and is_usable(path))
+    return sorted(path for path in every if not set(path.relative_to(submission).parts) & set(SKIPPED))
+
+
+def is_usable(path: Path) -> bool:
+    """Whether it is a plain file or a folder, and no link, whose meaning depends on where it lies, and may be read."""
+    return not path.is_symlink() and (path.is_file() or path.is_dir()) and os.access(path, os.R_OK)
 
 
 def content(submission: Path) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from stages.lm.grading.examinee import Answered, Examinee, examined
 from stages.lm.grading.rubric import Limits
+from stages.lm.grading.submission import files
 
 X = {"x": torch.tensor([0.0, 1.0])}
 Start = Callable[..., Examinee]
@@ -206,12 +207,18 @@ def test_a_submission_without_its_file(start: Start) -> None:
     assert examinee.ask("silu", X).fault == "there is no adapters.py at the top of the submission"
 
 
-def test_links_are_not_followed(tmp_path: Path) -> None:
+def test_what_is_no_file_or_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "submission"
     folder.mkdir()
-    (folder / "adapters.py").symlink_to("/etc/passwd")
+    (folder / "link.py").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "pipe.py")
+    for name in ("adapters.py", "secret.py"):
+        (folder / name).write_text("")
+    is_readable = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "secret.py" and is_readable(path, mode))
+    assert [path.name for path in files(folder)] == ["adapters.py"]
     with examined(folder, Limits(), "adapters") as examinee:
-        assert not (examinee.folder / "adapters.py").exists()
+        assert [path.name for path in examinee.folder.iterdir()] == ["adapters.py"]
 
 
 def test_it_is_said_what_was_in_force(start: Start) -> None:
