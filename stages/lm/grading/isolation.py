@@ -26,6 +26,7 @@ RIGHTS = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 5: 1 << 16}
 SHARED_MEMORY = Path("/dev/shm")
 """Where processes that belong together meet."""
 BOUNDED = "a bounded working folder"
+UNSEEN = "processes of its own"
 SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/proc", "/sys/devices/system", "/etc/ld.so.cache", "/etc/localtime", "/etc/passwd",
     "/dev/zero", "/dev/random", "/dev/urandom",
@@ -72,8 +73,9 @@ def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
             os.kill(os.getpid(), os.WTERMSIG(status))
         os._exit(os.waitstatus_to_exitcode(status))
     end_with_parent()
-    found = ["no network", "processes of its own"]
-    libc.mount(b"proc", b"/proc", b"proc", 0, None)
+    found = ["no network"]
+    if libc.mount(b"proc", b"/proc", b"proc", 0, None) == 0:
+        found.append(UNSEEN)
     size = f"size={bounds.file_mb}m".encode()
     if all(libc.mount(b"tmpfs", bytes(place), b"tmpfs", 0, size) == 0 for place in (work, SHARED_MEMORY)):
         found.append(BOUNDED)

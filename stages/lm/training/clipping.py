@@ -10,7 +10,8 @@ from stages.lm.training.sharding import whole
 
 def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
     """Their joint L2 norm, a scalar; 0 where there are none."""
-    return whole(torch.nn.utils.get_total_norm(gradients))
+    in_one_kernel = bool(gradients) and gradients[0].is_cuda
+    return whole(torch.nn.utils.get_total_norm(gradients, foreach=in_one_kernel))
 
 
 def gradients_of(parameters: Iterable[Tensor]) -> list[Tensor]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from stages.lm.grading.examinee import Answered, Examinee, examined
+from stages.lm.grading.isolation import UNSEEN
 from stages.lm.grading.rubric import Limits
 from stages.lm.grading.submission import files
 
@@ -197,7 +198,10 @@ def test_many_processes_have_no_more_memory_than_one(start: Start) -> None:
 
 
 def test_other_processes_are_not_seen(start: Start) -> None:
-    answered = start("import os\ndef silu(x):\n    return len([n for n in os.listdir('/proc') if n.isdecimal()])").ask("silu", X)
+    examinee = start("import os\ndef silu(x):\n    return len([n for n in os.listdir('/proc') if n.isdecimal()])")
+    answered = examinee.ask("silu", X)
+    if UNSEEN not in examinee.isolation:
+        pytest.skip("the system lets no process have a /proc of its own")
     assert answered.value == 1
 
 

@@ -1,5 +1,6 @@
 """Weights in bf16, and next tokens by compiled code: the same texts, or nearly."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def test_what_is_compiled_writes_the_same_texts(name: str, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compilation needs a C++ compiler")
 def test_by_the_compiler() -> None:
     short = GREEDY.model_copy(update={"max_tokens": 6})
     prompts = [PROMPTS[0], PROMPTS[3]]
