@@ -15,6 +15,7 @@ import torch
 
 from stages.lm.grading.examinee import Answered, Examinee, examined
 from stages.lm.grading.isolation import UNSEEN
+from stages.lm.grading.processes import resident
 from stages.lm.grading.rubric import Limits
 from stages.lm.grading.submission import files
 
@@ -125,9 +126,12 @@ def test_what_it_leaves_running_ends_with_it(start: Start) -> None:
 
 
 def ended(processes: list[str]) -> bool:
-    """Whether these processes come to their end: a busy machine takes its time."""
+    """Whether these processes come to their end: a busy machine takes its time.
+
+    What is left of one that nobody waits for has no memory: in containers the first process need not be one that does.
+    """
     until = time.monotonic() + 60
-    while left := [pid for pid in processes if Path("/proc", pid).exists()]:
+    while left := [pid for pid in processes if resident(pid)]:
         if time.monotonic() > until:
             return False
         time.sleep(0.05)
