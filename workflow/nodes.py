@@ -16,6 +16,8 @@ RESULTS = Path("results")
 
 STAGES = ("corpus", "bpe", "tokenize", "estimate", "train", "evaluate", "decode", "export", "study", "trial", "sweep",
           "scaling", "report")  # fmt: skip
+LISTED = ("study", "sweep", "scaling", "report")
+"""Stages that take any number of artifacts, by no roles."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class Node:
     def is_made(self) -> bool:
         """Whether its artifact is finished."""
         return (self.path / artifacts.MANIFEST).is_file()
+
+    def command(self, out: Path) -> list[str]:
+        """The command line of its stage's script, which reads its settings from standard input."""
+        listed = self.stage in LISTED
+        inputs = [
+            part for role, above in self.inputs.items() for part in (f"--{'artifact' if listed else role}", str(above.path))
+        ]
+        return ["python", "-m", f"stages.{self.stage}", "--config", "-", *inputs, "--out", str(out), *self.options]
 
     @classmethod
     def training(

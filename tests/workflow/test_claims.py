@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.lm import artifacts
+from stages.lm import artifacts, children
+from stages.lm.children import Ended
 from stages.lm.errors import UserError
 from stages.lm.lineage.graph import Made
 from tests.pipeline import TINY, Project
@@ -76,7 +77,7 @@ def test_an_audit_measures_again_and_trains_stretches_again(claim: dict[str, Any
     assert [row.name for row in rows if "steps" in row.name] == ["gpt, steps 1 to 5, again"]
 
     node = build(read(claim["config"])).experiments["gpt"]["train"]
-    again(node, Path("elsewhere"), "--state", f"state/train/{node.folder}", "--milestone-every", "10")
+    again(node, [*node.command(Path("elsewhere")), "--state", f"state/train/{node.folder}", "--milestone-every", "10"])
     last = next(row for row in audited(claim) if row.name == "gpt, steps 21 to 30, again")
     assert (last.verdict, last.reason) == ("equal", "it ends in the model that was claimed")
 
@@ -85,6 +86,19 @@ def test_an_audit_measures_again_and_trains_stretches_again(claim: dict[str, Any
     found = {row.name: row for row in audited(claim) if row.verdict == "differs"}
     assert found["gpt bits_per_byte, again"].reason == "the model that was claimed does not reach it"
     assert found["gpt, steps 21 to 30, again"].reason == "the training ends in another model"
+
+
+def test_an_audit_takes_steps_by_as_many_processes_as_were_claimed(
+    claim: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim["config"]["execution"] = {"jobs": {"train": {"processes": 2}}}
+    commands: list[str] = []
+    monkeypatch.setattr(children, "run", lambda command, _settings: commands.append(" ".join(command)) or Ended(2, "error: no"))
+    rows = audited(claim)
+    assert {(row.verdict, row.reason.rpartition(": ")[2]) for row in rows} == {("differs", "no")}
+    (train,) = (command for command in commands if "stages.train" in command)
+    assert " -m workflow.launch --processes 2 -- python -m stages.train --config - --tokens results/tokenize/" in train
+    assert not any("workflow.launch" in command for command in commands if "stages.evaluate" in command)
 
 
 @pytest.mark.slow

@@ -50,14 +50,15 @@ def audit(claim: Claim, stretches: int, seed: int) -> Iterator[Row]:
             yield from measured_again(name, evaluated, judge)
         if trained.is_made and (trained.path / METRICS).stat().st_size:
             chosen = drawn(stretches_of(trained), stretches, random.Random(f"{seed} {name}"))
-            yield from (taken_again(name, trained, stretch, judge) for stretch in chosen)
+            processes = judge.config.execution.spread(judge.config.experiments[name]).processes
+            yield from (taken_again(name, trained, stretch, processes, judge) for stretch in chosen)
 
 
 def measured_again(name: str, evaluated: Node, judge: Judge) -> Iterator[Row]:
     """A row for every result of an experiment that was claimed."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / evaluated.folder
-        ended = again(evaluated, out)
+        ended = again(evaluated, evaluated.command(out))
         found = dict(measures(json.loads((out / "stats.json").read_text(encoding="utf-8")))) if not ended.code else {}
     for measure, claimed in judge.claim.results.get(name, {}).items():
         yield _measured(f"{name} {measure}, again", claimed, found.get(measure), ended.last_line, evaluated.id in judge.other)
@@ -93,14 +94,20 @@ def drawn(stretches: list[Stretch], count: int, chance: random.Random) -> list[S
     return [*sorted(chance.sample(others, min(len(others), max(0, count - 1)))), last]
 
 
-def taken_again(name: str, trained: Node, stretch: Stretch, judge: Judge) -> Row:
-    """Whether the steps of a stretch write the same metrics, and in the end the same model."""
+def taken_again(name: str, trained: Node, stretch: Stretch, processes: int, judge: Judge) -> Row:
+    """Whether the steps of a stretch write the same metrics, and in the end the same model.
+
+    They are taken by as many processes as the claimed ones, among which sums are rounded, all of them on this machine.
+    """
     claimed = judge.claim.artifacts.get(trained.id)
     with tempfile.TemporaryDirectory() as folder:
         state, out = Path(folder) / "state", Path(folder) / trained.folder
         if stretch.checkpoint is not None:
             shutil.copytree(stretch.checkpoint, state / stretch.checkpoint.name)
-        ended = again(trained, out, "--state", str(state), "--pause-at", str(stretch.end))
+            for kept in stretch.checkpoint.parent.glob("*.json"):  # what the run has chosen
+                shutil.copy(kept, state)
+        command = [*trained.command(out), "--state", str(state), "--pause-at", str(stretch.end)]
+        ended = again(trained, command, processes)
         is_finished = (out / "manifest.json").exists()
         found = lines(out if is_finished else state, stretch)
         model = content(Made.at(out)).content if is_finished else None
@@ -119,11 +126,10 @@ def taken_again(name: str, trained: Node, stretch: Stretch, judge: Judge) -> Row
     return Row("result", what, *shown, "equal", "" if model is None else "it ends in the model that was claimed")
 
 
-def again(node: Node, out: Path, *options: str) -> children.Ended:
+def again(node: Node, command: list[str], processes: int = 1) -> children.Ended:
     """Run a stage anew, on the settings of the claim's config: those in the artifact are whatever its maker wrote there."""
-    inputs = [part for role, above in node.inputs.items() for part in (f"--{role}", str(above.path))]
-    command = [sys.executable, "-m", f"stages.{node.stage}", "--config", "-", *inputs, "--out", str(out), *options]
-    return children.run(command, yaml.safe_dump(dict(node.settings)))
+    launched = ["-m", "workflow.launch", "--processes", str(processes), "--", *command] if processes > 1 else command[1:]
+    return children.run([sys.executable, *launched], yaml.safe_dump(dict(node.settings)))
 
 
 def lines(folder: Path, stretch: Stretch) -> list[dict[str, Any]]:

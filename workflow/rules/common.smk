@@ -150,10 +150,7 @@ def inputs(wildcards):
 def script(wildcards):
     """The command line of a stage's script; it reads its settings from standard input."""
     made = node(wildcards)
-    listed = made.stage in ("study", "sweep", "scaling", "report")
-    given = [f"--{'artifact' if listed else role} results/{needed.id}" for role, needed in made.inputs.items()]
-    options = [*given, f"--out results/{made.id}", *made.options, f"--log logs/{made.id}.log"]
-    return " ".join([f"python -m stages.{made.stage} --config -", *options])
+    return " ".join([*made.command(made.path), f"--log logs/{made.id}.log"])
 
 
 def around(wildcards):
