@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FOUNDATION = {"errors", "settings", "provenance", "artifacts", "progress", "script", "children", "locks", "nested"}
+FOUNDATION = {"errors", "settings", "provenance", "artifacts", "progress", "script", "children", "locks", "nested", "pages"}
 SUBJECTS = [
     "lineage",
     "corpus",

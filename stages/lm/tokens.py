@@ -10,6 +10,7 @@ A parallel corpus has each of them twice: {split}.source.npy, {split}.target.npy
 the other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +75,12 @@ class TokenArray:
         if ids.dtype not in (np.uint16, np.uint32) or len(offsets) != len(lengths) + 1 or offsets[-1] != len(ids):
             raise UserError(f"{folder}: the arrays of split {split!r} do not fit together; run the stage tokenize again")
         return cls(ids, offsets, lengths, spelled)
+
+    @classmethod
+    def of(cls, documents: Sequence[Sequence[int]], document_bytes: npt.NDArray[np.int64]) -> Self:
+        """Documents in memory: the ids of each, and the bytes of their texts."""
+        ids = np.array([index for document in documents for index in document], np.int64)
+        return cls(ids, np.concatenate([[0], np.cumsum([len(document) for document in documents])]), document_bytes)
 
     def __len__(self) -> int:
         return len(self.document_bytes)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lm.artifacts import Artifact
+from stages.lm.pages import rendered
 from stages.lm.reporting import configuration, data, figures
 from stages.lm.reporting.ablations import ablations
 from stages.lm.reporting.closer import closer
@@ -61,23 +62,10 @@ def render(
         "settings": configuration.settings(experiments),
         "provenance": configuration.provenance(experiments),
     }
-    return str(environment().get_template("report.html.j2").render(context))
+    return rendered(TEMPLATES / "report.html.j2", context)
 
 
 def _confidence(experiments: list[Experiment]) -> str:
     """The share of values within the intervals, of the first experiment that has any."""
     found = (experiment.value("evaluate", "stats.json", "confidence") for experiment in experiments)
     return f"{next((value for value in found if value is not None), 0.95):.0%}"
-
-
-def environment() -> Any:
-    """What the templates are rendered with."""
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

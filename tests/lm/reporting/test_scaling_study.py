@@ -6,7 +6,8 @@ from typing import Any
 
 from stages.lm import artifacts
 from stages.lm.artifacts import Artifact
-from stages.lm.reporting.page import environment
+from stages.lm.pages import rendered
+from stages.lm.reporting.page import TEMPLATES
 from stages.lm.reporting.studies.page import studies
 from stages.lm.reporting.studies.view import StudyView
 from stages.lm.scaling.runs import grid
@@ -21,7 +22,7 @@ def shown(folder: Path, stats: dict[str, Any]) -> tuple[StudyView, str]:
         draft.write_json("timing.json", {"seconds": [1.0] * len(stats["runs"])})
     made: Artifact = artifacts.read(folder / "laws", "scaling")
     (view,) = studies({"compute": made}, {}, {}, folder)
-    return view, environment().get_template("studies.html.j2").render(studies=[view])
+    return view, rendered(TEMPLATES / "studies.html.j2", {"studies": [view]})
 
 
 def test_the_outcome_stands_beside_the_prediction(tmp_path: Path) -> None:

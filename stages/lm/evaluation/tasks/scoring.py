@@ -58,9 +58,9 @@ def choice_nats(
     encoded = tokenizer.encode_batch(texts, ())
     lengths = np.array([len(text.encode()) for text in texts], np.int64)
     kept = list(fitted(examples, encoded, trained.model.context_length))
-    nats = document_losses(trained, _tokens(kept, lengths), batch_tokens)
+    nats = document_losses(trained, TokenArray.of(kept, lengths), batch_tokens)
     if tokenizer.unknown is not None:
-        whole = _tokens(encoded, lengths)
+        whole = TokenArray.of(encoded, lengths)
         nats += NATS_PER_LETTER * Spelling(tokenizer).letters(whole.ids, np.diff(whole.offsets), lengths)
     return np.split(nats, np.cumsum([len(example.choices) for example in examples])[:-1])
 
@@ -82,12 +82,6 @@ def fitted(examples: Sequence[Example], encoded: Sequence[list[int]], context_le
                 f"{context_length} tokens that the model sees; shorten them, or leave the task out"
             )
         yield from (ids[over:] for ids in choices)
-
-
-def _tokens(encoded: Sequence[Sequence[int]], lengths: NDArray[np.int64]) -> TokenArray:
-    """Texts as the documents of a split; lengths: their bytes."""
-    ids = np.array([index for text in encoded for index in text], np.int64)
-    return TokenArray(ids, np.concatenate([[0], np.cumsum([len(text) for text in encoded])]), lengths)
 
 
 def score(nats: NDArray[np.float64], answer: int) -> tuple[float, float]:

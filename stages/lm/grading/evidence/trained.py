@@ -8,23 +8,25 @@ import math
 import random
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch.nn import functional as F
 
 from stages.lm import script
 from stages.lm.bpe.files import read_gpt2
 from stages.lm.bpe.tokenizer import Tokenizer
 from stages.lm.corpus.toy import stories
 from stages.lm.errors import UserError
-from stages.lm.evaluation.windows import windows
+from stages.lm.evaluation.losses import document_losses
 from stages.lm.grading.case import Case
 from stages.lm.grading.rubric import Check
 from stages.lm.grading.submission import legible
+from stages.lm.inference.loading import Trained
 from stages.lm.models.transformer import TransformerLM
 from stages.lm.settings import Settings, parse
+from stages.lm.tokens import TokenArray
 
 STORIES = 40
 END = "<|endoftext|>"
@@ -63,7 +65,6 @@ def _settings(folder: Path) -> TrainedSettings:
     return parse(TrainedSettings, script.read_settings(str(folder / "settings.json")), "trained/settings.json")
 
 
-@torch.no_grad()
 def bits_per_byte(folder: Path, settings: TrainedSettings, seed: int) -> float:
     """-log2 p of hidden stories by the weights in a folder, ends included, for each byte of their text.
 
@@ -78,16 +79,12 @@ def bits_per_byte(folder: Path, settings: TrainedSettings, seed: int) -> float:
     d_ff = len(weights["layers.0.ffn.w1.weight"])
     model = TransformerLM(vocab_size, settings.context_length, d_model, layers, settings.num_heads, d_ff, settings.rope_theta)
     model.load_state_dict(weights)
-    grammar, nats, size = stories(), 0.0, 0
-    for number in range(STORIES):
-        text = grammar.sample(seed, number).text
-        row = torch.tensor([texts.end_of_text, *texts.encode(text), texts.end_of_text])
-        size += len(text.encode())
-        for window in windows([len(row) - 1], settings.context_length):
-            read = row[window.start : window.stop]
-            losses = F.cross_entropy(model(read[None, :-1])[0].float(), read[1:], reduction="none")
-            nats += float(losses[window.first - window.start - 1 :].sum())
-    found = nats / size / math.log(2)
+    grammar = stories()
+    written = [grammar.sample(seed, number).text for number in range(STORIES)]
+    sizes = np.array([len(text.encode()) for text in written])
+    tokens = TokenArray.of([[*texts.encode(text), texts.end_of_text] for text in written], sizes)
+    trained = Trained(model.eval(), texts.end_of_text, torch.device("cpu"), TransformerLM.__module__)
+    found = float(document_losses(trained, tokens).sum() / sizes.sum()) / math.log(2)
     if not math.isfinite(found):
         raise UserError("its loss is no number")
     return found
