@@ -111,7 +111,8 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         with suppress(StopIteration):
             run.train()
         loss = run.learner.validate(run.data)
-    return {"clock": clock, "held_out_loss": loss, "peak": peak, "memory": machine.peak_memory(device)}
+    gpu = f", {torch.cuda.get_device_name()}, torch {torch.__version__}" if device.type == "cuda" else ""
+    return {"clock": clock, "held_out_loss": loss, "peak": peak, "gpu": gpu}
 
 
 def default_tokens(folder: Path, vocab_size: int) -> Path:
@@ -141,14 +142,14 @@ def table(results: dict[str, list[dict[str, Any]]], warm_up: int, tokens: int, f
              if "peak" in runs[0]}  # fmt: skip
     peers = [way for way in rates if not way.startswith("stagecraft")]
     lines = [
-        "| | tokens/s | of the peak | " + " | ".join(f"× {peer}" for peer in peers) + " |",
+        "| | tokens/s | of the peak |" + "".join(f" × {peer} |" for peer in peers),
         "|---|---|---|" + "---|" * len(peers),
     ]
     for way, found in rates.items():
         peak = peaks.get(way.split(", ")[1])
         share = f"{statistics.median(found) * flops / peak:.0%}" if peak else ""
-        ratios = [f"{statistics.median(found) / statistics.median(rates[peer]):.2f}" for peer in peers]
-        lines.append(f"| {way} | {spread(found)} | {share} | " + " | ".join(ratios) + " |")
+        ratios = "".join(f" {statistics.median(found) / statistics.median(rates[peer]):.2f} |" for peer in peers)
+        lines.append(f"| {way} | {spread(found)} | {share} |{ratios}")
     measured = ", ".join(f"{precision} {peak / 1e9:.0f}" for precision, peak in sorted(peaks.items()))
     return "\n".join([*lines, "", f"Matrix products at their best, GFLOP/s: {measured}."])
 
@@ -200,7 +201,9 @@ def main() -> None:
                 print(f"seed {seed}: {way}: {results[way][-1]['held_out_loss']:.4f} nats/token", file=sys.stderr)
     model = TransformerSettings(family="transformer", **{key: shape[key] for key in shape if key != "vocab_size"})  # type: ignore[arg-type]
     flops = training_flops(forward_flops_per_token(model, vocab_size, context_length), 1)
-    print(machine(len(args.seeds) if args.learn else args.rounds) + f", batch {args.batch_size}, {flops / 1e6:.1f} MFLOP/token\n")
+    gpu = next((run["gpu"] for runs in results.values() for run in runs if "gpu" in run), "")
+    about = f"{machine(len(args.seeds) if args.learn else args.rounds)}{gpu}, batch {args.batch_size}"
+    print(f"{about}, {flops / 1e6:.1f} MFLOP/token\n")
     print(losses(results) if args.learn else table(results, args.warm_up_steps, args.batch_size * context_length, flops))
 
 
