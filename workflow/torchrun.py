@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
 
     A worker that ended by itself counts before those that broke because it was gone.
     """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # not every name that a host has no address for
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
