@@ -19,6 +19,12 @@ hypothesis.settings.load_profile("busy")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: processes that share the files should not wait in the end for one that began late."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _numbers_as_torch_has_them() -> None:
     """Training flushes subnormal numbers and multiplies in bf16, for the whole process; the next test counts on neither."""

@@ -37,14 +37,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.fixture(scope="module")
+def artifacts(project: Project) -> Path:
+    """What a run leaves, for commands that look at it."""
+    project.run("snakemake", "--cores", "2")
+    return project.folder / "results"
+
+
 def test_the_readme_has_commands() -> None:
     assert {"make run", "make test", "snakemake --cores 2", "snakemake -n", "snakemake --cores 2 estimate"} <= set(commands())
 
 
 @pytest.mark.parametrize("command", commands())
-def test_command(project: Project, command: str) -> None:
+def test_command(project: Project, command: str, request: pytest.FixtureRequest) -> None:
     if command.startswith("python ") or "estimate" in command.split():
-        project.run("snakemake", "--cores", "2")
+        request.getfixturevalue("artifacts")
     words = shlex.split(PLACEHOLDER.sub(lambda match: found(project.folder, *match.groups()), command))
     if words[0] == "make":
         words[1:1] = ["-o", ".venv/installed"] if words[1:] == ["run"] else ["-n", "-o", ".venv/installed"]
