@@ -178,7 +178,8 @@ def load_manifest(path: Path) -> dict[str, Any]:
 
 def verify(path: Path, *, sizes_only: bool = False) -> list[str]:
     """What is wrong with the files of an artifact, one phrase each; an empty list means that it is whole."""
-    outputs = load_manifest(path)["outputs"]
+    manifest = load_manifest(path)
+    outputs = manifest["outputs"]
 
     def fault(item: tuple[str, dict[str, Any]]) -> str | None:
         name, expected = item
@@ -192,7 +193,10 @@ def verify(path: Path, *, sizes_only: bool = False) -> list[str]:
         return None
 
     with ThreadPoolExecutor() as pool:
-        return [found for found in pool.map(fault, outputs.items()) if found]
+        faults = [found for found in pool.map(fault, outputs.items()) if found]
+    if manifest["content"] != content_hash(outputs):
+        faults.append(f"{MANIFEST} has another content than the hashes of its files give")
+    return faults
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Claims: what a finished run writes down, and how each way of not holding is found and told."""
 
 import json
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from stages.lm import artifacts, children
 from stages.lm.children import Ended
 from stages.lm.errors import UserError
 from stages.lm.lineage.graph import Made
+from tests.forging import flipped, forge
 from tests.pipeline import TINY, Project
-from workflow.claims.audit import again, audit
+from workflow.claims.audit import again, audit, measured_again, stretches_of, taken_again
 from workflow.claims.claim import Claim, as_text, claim_of, read_claim
-from workflow.claims.verdicts import Row, check
+from workflow.claims.verdicts import Row, check, judge_of
 from workflow.plan import build
 from workflow.reading import read
 
@@ -48,20 +49,6 @@ def one(stage: str, name: str) -> Path:
     return folder
 
 
-def forge(folder: Path, file: str, change: Callable[[bytes], bytes]) -> None:
-    """Change a file of an artifact and its manifest, hashes and all."""
-    (folder / file).write_bytes(change((folder / file).read_bytes()))
-    manifest = artifacts.load_manifest(folder)
-    manifest["outputs"][file] |= {"sha256": artifacts.sha256(folder / file), "bytes": (folder / file).stat().st_size}
-    manifest["content"] = artifacts.content_hash(manifest["outputs"])
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def flipped(data: bytes) -> bytes:
-    """Data with another last byte."""
-    return data[:-1] + bytes([data[-1] ^ 1])
-
-
 def audited(claim: dict[str, Any]) -> list[Row]:
     """What an audit tells of a claim beside what a check does."""
     file = Path("claim.yaml")
@@ -69,23 +56,61 @@ def audited(claim: dict[str, Any]) -> list[Row]:
     return [row for row in audit(read_claim(file), stretches=2, seed=0) if row.name.endswith("again")]
 
 
+def checkpoints(claim: dict[str, Any]) -> Path:
+    """The checkpoints of the claimed transformer, as a run with milestones would have left them."""
+    node = build(read(claim["config"])).experiments["gpt"]["train"]
+    state = Path("state/train") / node.folder
+    again(node, [*node.command(Path("elsewhere")), "--state", str(state), "--milestone-every", "10"])
+    return state
+
+
 @pytest.mark.slow
 def test_an_audit_measures_again_and_trains_stretches_again(claim: dict[str, Any]) -> None:
-    rows = audited(claim)
-    assert {row.verdict for row in rows} == {"equal"}
-    assert "gpt bits_per_byte, again" in [row.name for row in rows]
-    assert [row.name for row in rows if "steps" in row.name] == ["gpt, steps 1 to 5, again"]
+    found = {row.name: row for row in audited(claim)}
+    assert found["gpt bits_per_byte, again"].verdict == "equal"
+    assert [name for name in found if "step" in name] == ["gpt, steps 1 to 5, again", "gpt, step 30, again"]
+    unseen = found.pop("gpt, step 30, again")
+    assert (unseen.verdict, unseen.reason.partition(";")[0]) == ("missing", "no checkpoint came with the claim that leads to it")
+    assert {row.verdict for row in found.values()} == {"equal"}
 
+    trained = one("train", "gpt")
+    forge(trained, "model.safetensors", flipped)
+    claim["artifacts"][f"train/{trained.name}"]["content"] = Made.at(trained).content
+    found = {row.name: row for row in audited(claim) if row.verdict == "differs"}
+    assert found["gpt bits_per_byte, again"].reason == "the model that was claimed does not reach it"
+
+
+@pytest.mark.slow
+def test_stretches_lead_from_checkpoint_to_checkpoint_and_to_the_end(claim: dict[str, Any]) -> None:
     node = build(read(claim["config"])).experiments["gpt"]["train"]
-    again(node, [*node.command(Path("elsewhere")), "--state", f"state/train/{node.folder}", "--milestone-every", "10"])
-    last = next(row for row in audited(claim) if row.name == "gpt, steps 21 to 30, again")
-    assert (last.verdict, last.reason) == ("equal", "it ends in the model that was claimed")
+    state = Path("state/train") / node.folder
+    again(node, [*node.command(Path("elsewhere")), "--state", str(state), "--milestone-every", "10"])
+    _, middle, last = stretches_of(node)
+    judge = judge_of(Claim.model_validate(claim))
+    assert [taken_again("gpt", node, stretch, 1, judge).verdict for stretch in (middle, last)] == ["equal", "equal"]
 
     forge(node.path, "model.safetensors", flipped)
     claim["artifacts"][node.id]["content"] = Made.at(node.path).content
-    found = {row.name: row for row in audited(claim) if row.verdict == "differs"}
-    assert found["gpt bits_per_byte, again"].reason == "the model that was claimed does not reach it"
-    assert found["gpt, steps 21 to 30, again"].reason == "the training ends in another model"
+    judge = judge_of(Claim.model_validate(claim))
+    assert taken_again("gpt", node, last, 1, judge).reason == "the training ends in another model"
+
+    never = state / "step-000000020/state.safetensors"
+    never.write_bytes(flipped(never.read_bytes()))
+    assert (
+        taken_again("gpt", node, middle, 1, judge).reason == "the training that was claimed does not come to its next checkpoint"
+    )
+
+
+@pytest.mark.slow
+def test_on_another_machine_an_audit_goes_by_intervals(claim: dict[str, Any]) -> None:
+    elsewhere(claim)
+    node = build(read(claim["config"])).experiments["trigram"]["evaluate"]
+    measures = claim["results"]["trigram"]
+    measures["bits_per_byte"] = {key: value * 1.0001 for key, value in measures["bits_per_byte"].items()}
+    measures["perplexity"] |= {"value": 1.0, "low": 0.0, "high": 99.0}
+    found = {row.name: row.verdict for row in measured_again("trigram", node, judge_of(Claim.model_validate(claim)))}
+    assert found["trigram bits_per_byte, again"] == "holds"
+    assert found["trigram perplexity, again"] == "differs"
 
 
 def test_an_audit_takes_steps_by_as_many_processes_as_were_claimed(
@@ -94,8 +119,8 @@ def test_an_audit_takes_steps_by_as_many_processes_as_were_claimed(
     claim["config"]["execution"] = {"jobs": {"train": {"processes": 2}}}
     commands: list[str] = []
     monkeypatch.setattr(children, "run", lambda command, _settings: commands.append(" ".join(command)) or Ended(2, "error: no"))
-    rows = audited(claim)
-    assert {(row.verdict, row.reason.rpartition(": ")[2]) for row in rows} == {("differs", "no")}
+    rows = [row for row in audited(claim) if row.verdict == "differs"]
+    assert {row.reason.rpartition(": ")[2] for row in rows} == {"no"}
     (train,) = (command for command in commands if "stages.train" in command)
     assert " -m workflow.launch --processes 2 -- python -m stages.train --config - --tokens results/tokenize/" in train
     assert not any("workflow.launch" in command for command in commands if "stages.evaluate" in command)
@@ -235,6 +260,25 @@ def test_another_machine_excuses_no_other_text(stage: str, claim: dict[str, Any]
     identity = next(name for name in claim["artifacts"] if name.startswith(f"{stage}/"))
     claim["artifacts"][identity]["content"] = "0" * 64
     assert [row.name for row in failed(claim)] == [identity]
+
+
+def test_a_claim_of_nothing_is_not_shown_to_hold(claim: dict[str, Any]) -> None:
+    nothing = claim | {"files": {}, "artifacts": {}, "results": {}}
+    assert {row.reason for row in failed(nothing)} == {"the claim leaves it out"}
+    shutil.rmtree("results")
+    assert {row.reason for row in failed(nothing)} == {"it is neither claimed nor made here"}
+    assert {row.name.partition("/")[0] for row in failed(nothing)} >= {"corpus", "train", "evaluate", "report"}
+
+
+def test_a_manifest_that_keeps_the_content_of_other_files(claim: dict[str, Any]) -> None:
+    trained = one("train", "gpt")
+    content = Made.at(trained).content
+    forge(trained, "model.safetensors", flipped)
+    manifest = artifacts.load_manifest(trained) | {"content": content}
+    (trained / "manifest.json").write_text(json.dumps(manifest))
+    (row,) = failed(claim)
+    assert (row.name, row.verdict) == (f"train/{trained.name}", "altered")
+    assert "another content than the hashes of its files give" in row.reason
 
 
 def test_what_a_claim_leaves_out_counts_against_it(claim: dict[str, Any]) -> None:

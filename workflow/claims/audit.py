@@ -2,8 +2,12 @@
 its training are taken again.
 
 A stretch begins at step 0 or at a checkpoint that the training has left (`execution: {milestone_every: N}`) and goes on to the
-next line of the metrics, or from the last checkpoint to the end: then it has to end in the very model that was claimed. Who made
-a model in another way than was claimed, or rounded a number up wherever it stands, cannot make these come out equal.
+next one, where it has to come to the same weights and optimizer, or from the last one to the end, where it has to come to the
+model that was claimed. So whoever trained in another way has parted from what was claimed somewhere, and the more stretches are
+taken, the likelier it is seen; all of them are the whole training. Without checkpoints no training is shown to end as claimed.
+
+On another kind of machine than the claimed one, bytes differ: there metrics have to be near, and each result has to lie in the
+interval of the other. That is weaker, and for the claimant to choose: audit on the kind of machine that you trust.
 """
 
 import json
@@ -12,14 +16,17 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from stages.lm import children
+from stages.lm.artifacts import sha256
 from stages.lm.lineage.graph import Made
-from workflow.claims.claim import Claim, Measure, content, measures
+from workflow.claims.claim import Claim, Measure, content, kind_here, measures
 from workflow.claims.verdicts import Judge, Row, judge_of
 from workflow.nodes import Node
 
@@ -35,23 +42,38 @@ class Stretch(NamedTuple):
     end: int
     checkpoint: Path | None
     """Where it stood after `begin`; None at the beginning."""
+    arrival: Path | None = None
+    """Where it stood after `end`; None where no checkpoint says so."""
 
 
-def audit(claim: Claim, stretches: int, seed: int) -> Iterator[Row]:
+class Taken(NamedTuple):
+    """What came of a stretch that was taken again."""
+
+    ended: children.Ended
+    metrics: list[dict[str, Any]]
+    model: str | None
+    """The content of the artifact, where the training is finished."""
+    arrival: dict[str, str]
+    """Hashes of the checkpoint after it."""
+
+
+def audit(claim: Claim, stretches: int, seed: int, runs_variants: bool = True) -> Iterator[Row]:
     """What `verdicts.check` finds of the claim, and for every experiment its results measured again and steps taken again.
 
-    stretches: of each training, drawn by `seed` from those that there are.
+    stretches: of each training, drawn by `seed` from those that there are; runs_variants: whether code in a variant's file is run
+    too, or such experiments are left with what the check says.
     """
     judge = judge_of(claim)
+    judge.other = set()  # nothing was made here: the artifacts are those that the claim was written from
     yield from (*judge.files(), *judge.artifacts(), *judge.results())
     for name, nodes in judge.plan.experiments.items():
         trained, evaluated = nodes["train"], nodes["evaluate"]
+        if trained.settings["model"]["family"] == "huggingface" and not runs_variants:
+            continue
         if evaluated.is_made:
             yield from measured_again(name, evaluated, judge)
-        if trained.is_made and (trained.path / METRICS).stat().st_size:
-            chosen = drawn(stretches_of(trained), stretches, random.Random(f"{seed} {name}"))
-            processes = judge.config.execution.spread(judge.config.experiments[name]).processes
-            yield from (taken_again(name, trained, stretch, processes, judge) for stretch in chosen)
+        if trained.is_made and (trained.path / METRICS).stat().st_size and stretches:
+            yield from trained_again(name, trained, stretches, random.Random(f"{seed} {name}"), judge)
 
 
 def measured_again(name: str, evaluated: Node, judge: Judge) -> Iterator[Row]:
@@ -60,8 +82,9 @@ def measured_again(name: str, evaluated: Node, judge: Judge) -> Iterator[Row]:
         out = Path(folder) / evaluated.folder
         ended = again(evaluated, evaluated.command(out))
         found = dict(measures(json.loads((out / "stats.json").read_text(encoding="utf-8")))) if not ended.code else {}
+    elsewhere = is_elsewhere(evaluated, judge)
     for measure, claimed in judge.claim.results.get(name, {}).items():
-        yield _measured(f"{name} {measure}, again", claimed, found.get(measure), ended.last_line, evaluated.id in judge.other)
+        yield _measured(f"{name} {measure}, again", claimed, found.get(measure), ended.last_line, elsewhere)
 
 
 def _measured(name: str, claimed: Measure, found: Measure | None, said: str, elsewhere: bool) -> Row:
@@ -70,22 +93,38 @@ def _measured(name: str, claimed: Measure, found: Measure | None, said: str, els
     shown = f"{claimed.value:.6g}", f"{found.value:.6g}"
     if repr(found) == repr(claimed):
         return Row("result", name, *shown, "equal")
-    if elsewhere and claimed.low <= found.value <= claimed.high:
-        return Row("result", name, *shown, "holds", "within the claimed interval, on another kind of machine")
+    if elsewhere and claimed.holds_beside(found):
+        return Row("result", name, *shown, "holds", "each lies in the interval of the other, on another kind of machine")
     return Row("result", name, *shown, "differs", "the model that was claimed does not reach it")
 
 
+def is_elsewhere(node: Node, judge: Judge) -> bool:
+    """Whether a training or an evaluation was made on another kind of machine than this one, as its claim says."""
+    claimed, settings = judge.claim.artifacts.get(node.id), node.settings.get("training", node.settings)
+    return claimed is not None and claimed.machine != kind_here(settings.get("device", "cpu"))
+
+
+def trained_again(name: str, trained: Node, count: int, chance: random.Random, judge: Judge) -> Iterator[Row]:
+    """A row for each of `count` stretches of a training, and one where none of them leads to its end."""
+    processes = judge.config.execution.spread(judge.config.experiments[name]).processes
+    chosen = drawn(stretches_of(trained), count, chance)
+    yield from (taken_again(name, trained, stretch, processes, judge) for stretch in chosen)
+    steps = int(trained.settings["training"]["steps"])
+    if chosen[-1].end < steps:
+        reason = "no checkpoint came with the claim that leads to it; `execution: {milestone_every: N}` keeps some"
+        yield Row("result", f"{name}, step {steps}, again", "–", "–", "missing", reason)
+
+
 def stretches_of(trained: Node) -> list[Stretch]:
-    """What can be taken again of a training, the one that leads to its end last."""
+    """What can be taken again of a training, in its order: without checkpoints no more than its first line of metrics."""
     steps, every = (int(trained.settings["training"][key]) for key in ("steps", "log_every"))
-    checkpoints: dict[int, Path | None] = {0: None}
-    for folder in sorted((Path("state") / "train" / trained.folder).glob("step-*")):
-        step = int(folder.name.removeprefix("step-"))
-        if step < steps:
-            checkpoints[step] = folder
-    last = max(checkpoints)
-    found = [Stretch(step, min(steps, step + every - step % every), path) for step, path in checkpoints.items() if step != last]
-    return [*found, Stretch(last, steps if last else min(steps, every), checkpoints[last])]
+    folders = sorted((Path("state") / "train" / trained.folder).glob("step-*"))
+    reached = {int(folder.name.removeprefix("step-")): folder for folder in folders}
+    checkpoints: dict[int, Path | None] = {0: None, **{step: folder for step, folder in reached.items() if step < steps}}
+    if len(checkpoints) == 1:
+        return [Stretch(0, min(steps, every), None)]
+    ends = [*checkpoints, steps]
+    return [Stretch(begin, end, checkpoints[begin], checkpoints.get(end)) for begin, end in pairwise(ends)]
 
 
 def drawn(stretches: list[Stretch], count: int, chance: random.Random) -> list[Stretch]:
@@ -95,11 +134,29 @@ def drawn(stretches: list[Stretch], count: int, chance: random.Random) -> list[S
 
 
 def taken_again(name: str, trained: Node, stretch: Stretch, processes: int, judge: Judge) -> Row:
-    """Whether the steps of a stretch write the same metrics, and in the end the same model.
-
-    They are taken by as many processes as the claimed ones, among which sums are rounded, all of them on this machine.
-    """
+    """Whether the steps of a stretch write the same metrics, and come to the same weights."""
+    taken = take(trained, stretch, processes)
+    said, elsewhere = lines(trained.path, stretch), is_elsewhere(trained, judge)
+    what = f"{name}, steps {stretch.begin + 1} to {stretch.end}, again"
+    row = partial(Row, "result", what, _losses(said), _losses(taken.metrics))
+    if taken.ended.code or not taken.metrics:
+        return row("differs", f"cannot be taken again: {taken.ended.last_line}")
+    if elsewhere:
+        near = close(taken.metrics, said)
+        reason = f"{'' if near else 'not '}within {TOLERANCE:.0%}, on another kind of machine"
+        return row("holds" if near else "differs", reason)
+    if taken.metrics != said:
+        return row("differs", "the training that was claimed does not go on like this")
+    if taken.arrival != hashes(stretch.arrival):
+        return row("differs", "the training that was claimed does not come to its next checkpoint")
     claimed = judge.claim.artifacts.get(trained.id)
+    if taken.model is not None and claimed is not None and taken.model != claimed.content:
+        return row("differs", "the training ends in another model")
+    return row("equal", "" if taken.model is None else "it ends in the model that was claimed")
+
+
+def take(trained: Node, stretch: Stretch, processes: int) -> Taken:
+    """Take a stretch again, by as many processes as the claimed ones, among which sums are rounded; all are on this machine."""
     with tempfile.TemporaryDirectory() as folder:
         state, out = Path(folder) / "state", Path(folder) / trained.folder
         if stretch.checkpoint is not None:
@@ -109,21 +166,14 @@ def taken_again(name: str, trained: Node, stretch: Stretch, processes: int, judg
         command = [*trained.command(out), "--state", str(state), "--pause-at", str(stretch.end)]
         ended = again(trained, command, processes)
         is_finished = (out / "manifest.json").exists()
-        found = lines(out if is_finished else state, stretch)
-        model = content(Made.at(out)).content if is_finished else None
-    said = lines(trained.path, stretch)
-    what = f"{name}, steps {stretch.begin + 1} to {stretch.end}, again"
-    shown = _losses(said), _losses(found)
-    if ended.code or not found:
-        return Row("result", what, *shown, "differs", f"cannot be taken again: {ended.last_line}")
-    elsewhere = trained.id in judge.other
-    if found != said and not (elsewhere and close(found, said)):
-        return Row("result", what, *shown, "differs", "the training that was claimed does not go on like this")
-    if model is not None and claimed is not None and model != claimed.content and not elsewhere:
-        return Row("result", what, claimed.content[:12], model[:12], "differs", "the training ends in another model")
-    if found != said:
-        return Row("result", what, *shown, "holds", f"within {TOLERANCE:.0%}, on another kind of machine")
-    return Row("result", what, *shown, "equal", "" if model is None else "it ends in the model that was claimed")
+        metrics = lines(out if is_finished else state, stretch)
+        arrival = hashes(state / stretch.arrival.name if stretch.arrival else None)
+        return Taken(ended, metrics, content(Made.at(out)).content if is_finished else None, arrival)
+
+
+def hashes(checkpoint: Path | None) -> dict[str, str]:
+    """Those of the weights, optimizer and generators in a checkpoint, by file."""
+    return {file.name: sha256(file) for file in sorted(checkpoint.glob("*.safetensors"))} if checkpoint else {}
 
 
 def again(node: Node, command: list[str], processes: int = 1) -> children.Ended:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from stages.lm import script
+from stages.lm import provenance, script
 from stages.lm.artifacts import sha256, verify
 from stages.lm.errors import UserError
 from stages.lm.lineage.graph import Made, upwards
@@ -33,6 +33,10 @@ class Measure(Settings, allow_inf_nan=True):
     value: float
     low: float
     high: float
+
+    def holds_beside(self, other: "Measure") -> bool:
+        """Whether each lies in the interval of the other."""
+        return self.low <= other.value <= self.high and other.low <= self.value <= other.high
 
 
 class Content(Settings):
@@ -133,10 +137,22 @@ def claim_of(config: Mapping[str, Any]) -> Claim:
 
 def content(made: Made) -> Content:
     """What a claim says of an artifact."""
-    host, versions = made.manifest["host"], made.manifest["versions"]
+    kind = _kind(made.manifest["host"], made.manifest["versions"])
+    return Content(content=made.content, code=made.manifest["code"], machine=kind)
+
+
+def kind_here(device: str) -> str:
+    """The kind of this machine, as a claim names it: with its GPU if a stage that is told to use `device` would."""
+    import torch
+
+    found = provenance.environment()
+    gpu = {"gpu": torch.cuda.get_device_name()} if device != "cpu" and torch.cuda.is_available() else {}
+    return _kind(found["host"] | gpu, found["versions"])
+
+
+def _kind(host: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     kind = [host["cpu"], *([host["gpu"]] if "gpu" in host else [])]
-    kind += [f"{name} {versions[name]}" for name in COMPUTING if name in versions]
-    return Content(content=made.content, code=made.manifest["code"], machine=", ".join(kind))
+    return ", ".join([*kind, *(f"{name} {versions[name]}" for name in COMPUTING if name in versions)])
 
 
 def report_of(plan: Plan) -> Made | None:

@@ -97,6 +97,11 @@ class Judge:
                 here, tolerated = _short(content(made).content), self.is_of_rounds(made.stage)
                 reason = "a search went another way here" if tolerated else LEFT_OUT
                 yield Row("artifact", name, "–", here, "holds" if tolerated else "missing", reason)
+        for node in self.plan.nodes.values():
+            if node.id not in self.claim.artifacts and not node.is_made:
+                yield Row("artifact", node.id, "–", "–", "missing", "it is neither claimed nor made here")
+        if not self.plan.is_whole:
+            yield Row("artifact", "report", "–", "–", "missing", "rounds that decide what it holds are not made here")
 
     def is_of_rounds(self, stage: str) -> bool:
         """Whether an artifact may bear another name here, because losses decided what was tried."""
@@ -124,7 +129,7 @@ class Judge:
             return row("differs", f"code {found.code} instead of {claimed.code}")
         reason = f"its input {inputs[0].stage} {inputs[0].title} differs" if inputs else "nothing that is recorded explains it"
         if stage not in EXACT and name in self.other:
-            return row("holds", reason if inputs else f"another kind of machine: {found.machine}")
+            return row("holds", reason if inputs else f"another kind of machine: {_parted(claimed.machine, found.machine)}")
         return row("differs", reason)
 
     def differs(self, made: Made) -> bool:
@@ -151,7 +156,7 @@ class Judge:
             return row("altered", "the very artifact that was claimed holds another number")
         if evaluated.id not in self.other:
             return row("differs", "on the same kind of machine")
-        if claimed.low <= found.value <= claimed.high and found.low <= claimed.value <= found.high:
+        if claimed.holds_beside(found):
             return row("holds", "each lies in the interval of the other, on another kind of machine")
         intervals = " and ".join(f"{measure.low:.6g} to {measure.high:.6g}" for measure in (found, claimed))
         return row("differs", f"not within {intervals}")
@@ -169,8 +174,18 @@ def as_text(rows: list[Row]) -> str:
     made = [row for row in rows if row.kind == "artifact"]
     equal = sum(row.verdict == "equal" for row in made)
     failed = [row for row in rows if row.verdict not in GOOD]
-    last = "the claim holds" if not failed else f"the claim does not hold, first at {failed[0].name}: {failed[0].reason}"
+    if failed:
+        verdict = "is not shown to hold" if all(row.verdict == "missing" for row in failed) else "does not hold"
+        last = f"the claim {verdict}, first at {failed[0].name}: {failed[0].reason}"
+    else:
+        last = "the claim holds"
     return "\n".join([table, *reasons, f"{equal} of {len(made)} artifacts are equal byte for byte; {last}"]) + "\n"
+
+
+def _parted(claimed: str, found: str) -> str:
+    """What differs between two kinds of machines."""
+    old, new = claimed.split(", "), found.split(", ")
+    return f"{', '.join(part for part in new if part not in old)} instead of {', '.join(part for part in old if part not in new)}"
 
 
 def _short(text: str | None) -> str:

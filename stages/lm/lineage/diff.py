@@ -52,8 +52,9 @@ class Pair:
         found += _changes("file", _sources(self.first), _sources(self.second))
         found += _changes("code", {f"stages.{self.first.stage}": one["code"]}, {f"stages.{self.first.stage}": other["code"]})
         found += _changes("version", one["versions"], other["versions"])
-        shown = ("cpu", "cores", "system")
-        found += _changes("machine", {key: one["host"][key] for key in shown}, {key: other["host"][key] for key in shown})
+        shown = ("cpu", "gpu", "cores", "system")  # gpu: where one was used
+        hosts = ({key: made["host"][key] for key in shown if key in made["host"]} for made in (one, other))
+        found += _changes("machine", *hosts)
         return found
 
     def effects(self) -> list[Change]:
@@ -99,7 +100,7 @@ def diff(first: Path, second: Path) -> tuple[str, bool]:
     lines += [f"only the second has {one.stage} {one.title}" for one in only_second]
     head = [f"{len(found) - len(parted)} of {len(found)} artifacts are equal byte for byte"]
     if parted:
-        head.append(f"the first that differs: {parted[0].name}, by {_cause(parted[0])}")
+        head.append(f"the first that differs: {parted[0].name}, by {_cause(parted[0], [*only_first, *only_second])}")
     return "\n".join([*head, *([""] if lines else []), *lines]) + "\n", bool(lines)
 
 
@@ -111,8 +112,10 @@ def _told(pair: Pair, parted: list[Pair]) -> Iterator[str]:
     yield from (f"  {change}" for change in [*pair.causes(), *pair.effects()])
 
 
-def _cause(pair: Pair) -> str:
+def _cause(pair: Pair, unpaired: list[Made]) -> str:
     causes = pair.causes()
+    if not causes and unpaired:
+        return f"{unpaired[0].stage} {unpaired[0].title}, which only one of the two has"
     if not causes:
         return "nothing that is recorded: a library, kernel or thread that does not repeat itself"
     first = causes[0]

@@ -39,7 +39,7 @@ def _artifact(made: Made) -> list[str]:
         f"  made by stages.{made.stage} on {manifest['started']}, in {manifest['wall_seconds']:,.1f} s",
         f"  code {manifest['code']}{seed}, content {made.content[:SHORT]}",
         f"  {versions}",
-        f"  {host['cpu']}, {host['cores']} cores, {host['system']}",
+        f"  {host['cpu']}, {host['cores']} cores, {host['system']}{', ' + host['gpu'] if 'gpu' in host else ''}",
         "  settings:",
         *(f"    {key}: {value}" for key, value in flat(made.settings) if not is_id(value)),
     ]

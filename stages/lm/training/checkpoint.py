@@ -75,11 +75,11 @@ def snapshot(
                 plain.setdefault(str(index), {})[key] = value
     about = {"iteration": iteration, "optimizer": plain, "param_groups": state["param_groups"]}
     copies: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):  # in one order, whether the optimizer was made new or loaded
         content = whole(tensor.detach())
         if keep:
             copies[name] = content.to("cpu", copy=True).contiguous()
-    return Snapshot(copies, json.dumps(about))
+    return Snapshot(copies, json.dumps(about, sort_keys=True))
 
 
 def save_checkpoint(model: nn.Module, optimizer: torch.optim.Optimizer, iteration: int, out: Target) -> None:
