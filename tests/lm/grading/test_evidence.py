@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from stages.lm import artifacts
 from stages.lm.grading.case import Case
 from stages.lm.grading.evidence.bounded import bounded
 from stages.lm.grading.evidence.claim import claimed
@@ -16,6 +18,8 @@ from stages.lm.grading.evidence.sweep import swept
 from stages.lm.grading.evidence.trained import rescored
 from stages.lm.grading.example import write_trained
 from stages.lm.grading.rubric import Check, read_rubric
+from tests.forging import forge
+from tests.pipeline import TINY, Project
 
 SWEEP = {
     "method": "grid",
@@ -134,11 +138,45 @@ def test_there_is_no_claim(tmp_path: Path, entry: Check) -> None:
     ]
 
 
-def test_a_claim_runs_no_code_of_a_submission(tmp_path: Path, entry: Check) -> None:
-    for package in ("workflow/claims", "workflow", "yaml", "stages"):
-        (tmp_path / package).mkdir(parents=True, exist_ok=True)
+def plant(folder: Path) -> None:
+    """Code that must not run, under the names of what is imported."""
+    for package in ("workflow/claims", "workflow", "yaml", "stages", "stages/evaluate"):
+        (folder / package).mkdir(parents=True, exist_ok=True)
         for name in ("__init__.py", "__main__.py"):
-            (tmp_path / package / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+            (folder / package / name).write_text(f"open({str(folder / 'ran')!r}, 'w')\n")
+
+
+def lowered(data: bytes) -> bytes:
+    """Evaluated statistics with an interval that begins a little lower."""
+    stats = json.loads(data)
+    stats["bits_per_byte"]["low"] -= 1e-6
+    return json.dumps(stats).encode()
+
+
+@pytest.mark.slow
+def test_what_a_run_claims_is_measured_again(finished: Project, tmp_path: Path, entry: Check) -> None:
+    handed_in = finished.copy(tmp_path / "run", *(folder.name for folder in (finished.folder / "results").iterdir()))
+    handed_in.run("snakemake", "claim", "--cores", "2", "--configfile", TINY)
+    shutil.rmtree(tmp_path / "run/stages")
+    shutil.rmtree(tmp_path / "run/workflow")
+    plant(tmp_path / "run")
+    written = tmp_path / "run/claim.yaml"
+    (tmp_path / "run/claims/tiny.yaml").rename(written)
+    assert faults(claimed(tmp_path / "run", random.Random(0), entry)) == [None]
+    assert not (tmp_path / "run/ran").exists()
+
+    (evaluated,) = (tmp_path / "run/results/evaluate").glob("gpt-*")
+    claim = yaml.safe_load(written.read_text())
+    claim["results"]["gpt"]["bits_per_byte"]["low"] -= 1e-6
+    forge(evaluated, "stats.json", lowered)
+    claim["artifacts"][f"evaluate/{evaluated.name}"]["content"] = artifacts.load_manifest(evaluated)["content"]
+    written.write_text(yaml.safe_dump(claim))
+    (fault,) = faults(claimed(tmp_path / "run", random.Random(0), entry))
+    assert "gpt bits_per_byte, again: the model that was claimed does not reach it" in (fault or "")
+
+
+def test_a_claim_runs_no_code_of_a_submission(tmp_path: Path, entry: Check) -> None:
+    plant(tmp_path)
     (tmp_path / "claim.yaml").write_text("claim: 2\n")
     (fault,) = faults(claimed(tmp_path, random.Random(0), entry))
     assert "reads claims of version 1" in (fault or "")
@@ -149,7 +187,7 @@ def test_what_asks_for_too_much_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     def look() -> list[Case]:
         return [Case("a", str(len(bytes(4 << 30))))]
 
-    assert bounded("sweep", look, 3000) == [Case("sweep", "cannot be looked at within 150 s and 3000 MiB")]
+    assert bounded("sweep", look, 3000) == [Case("sweep", "cannot be looked at within 300 s and 3000 MiB")]
     assert bounded("sweep", lambda: [Case("a"), Case("b", "c")], 3000) == [Case("a"), Case("b", "c")]
     monkeypatch.setattr("stages.lm.grading.evidence.bounded.SECONDS", 1)
     assert bounded("sweep", lambda: [Case("a") for _ in iter(int, 1)], 3000)[0].fault is not None

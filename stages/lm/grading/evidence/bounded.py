@@ -2,13 +2,16 @@
 
 import json
 import multiprocessing
+import os
 import resource
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from stages.lm.grading.case import Case
 
-SECONDS = 150
+SECONDS = 300
 
 
 def bounded(name: str, look: Callable[[], list[Case]], memory_mb: int) -> list[Case]:
@@ -18,11 +21,13 @@ def bounded(name: str, look: Callable[[], list[Case]], memory_mb: int) -> list[C
     process = context.Process(target=_send, args=(look, sending, memory_mb), daemon=True)
     process.start()
     sending.close()
+    assert process.pid is not None
     try:
         found = json.loads(receiving.recv_bytes()) if receiving.poll(SECONDS) else None
     except EOFError:
         found = None
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # and what it has started
     process.join()
     receiving.close()
     if found is None:
@@ -31,6 +36,7 @@ def bounded(name: str, look: Callable[[], list[Case]], memory_mb: int) -> list[C
 
 
 def _send(look: Callable[[], list[Case]], sending: Connection, memory_mb: int) -> None:
+    os.setsid()
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     sending.send_bytes(json.dumps([(case.name, case.fault) for case in look()]).encode())
