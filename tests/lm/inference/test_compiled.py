@@ -1,18 +1,20 @@
 """Weights in bf16, and next tokens by compiled code: the same texts, or nearly."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from stages.lm.inference import loading
+from stages.lm.inference import compiled, loading
 from stages.lm.inference.compiled import LEAST_REACH, CompiledLM, rounded
 from stages.lm.models import registry
 from tests.lm.hub.folders import model_of as randomised
 from tests.lm.inference.test_families import GREEDY, PROMPTS, model_of, write
-from tests.lm.models.variants import VARIANTS, settings
+from tests.lm.models.variants import CONTEXT, VARIANTS, settings
 
 SOFTMAX = [name for name, changes in VARIANTS.items() if changes.get("attention") != "linear"]
 NORMED = [name for name in SOFTMAX if VARIANTS[name].get("norm_position") != "none"]
@@ -21,19 +23,50 @@ NORMED = [name for name in SOFTMAX if VARIANTS[name].get("norm_position") != "no
 
 @pytest.mark.parametrize("name", SOFTMAX)
 def test_what_is_compiled_writes_the_same_texts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the compiler, whose code computes what it is given."""
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    plain = [text.tokens for text in write(model_of(name), PROMPTS, GREEDY, 3)]
-    assert [text.tokens for text in write(CompiledLM(model_of(name)), PROMPTS, GREEDY, 3)] == plain
+    """Without the compiler, whose code computes what it is given: all rows, one of them alone at the end, up to four lengths."""
+    shapes = set()
+
+    def uncompiled(function: Any, **_: Any) -> Any:
+        def noted(ids: Tensor, positions: Tensor, caches: Any, reach: int) -> Tensor:
+            shapes.add((*ids.shape, reach))
+            return function(ids, positions, caches, reach)  # type: ignore[no-any-return]
+
+        return noted
+
+    monkeypatch.setattr(torch, "compile", uncompiled)
+    monkeypatch.setattr(compiled, "LEAST_REACH", 4)
+    prompts, scored = [[], [2], [3], PROMPTS[2]], GREEDY.model_copy(update={"log_probs": True})
+    plain = write(model_of(name), prompts, scored, 3)
+    found = write(CompiledLM(model_of(name)), prompts, scored.model_copy(update={"compile": True}), 3)
+    assert [text.tokens for text in found] == [text.tokens for text in plain]
+    assert [text.log_probs for text in found] == [pytest.approx(text.log_probs) for text in plain]
+    assert shapes == {(3, 1, reach) for reach in (4, 8, 16, CONTEXT)}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compilation needs a C++ compiler")
 def test_by_the_compiler() -> None:
     short = GREEDY.model_copy(update={"max_tokens": 6})
-    prompts = [PROMPTS[0], PROMPTS[3]]
+    prompts = [PROMPTS[0], PROMPTS[3], PROMPTS[4]]
     plain = [text.tokens for text in write(model_of("Mistral"), prompts, short, 2)]
-    assert [text.tokens for text in write(CompiledLM(model_of("Mistral")), prompts, short, 2)] == plain
+    by_code = short.model_copy(update={"compile": True})
+    assert [text.tokens for text in write(CompiledLM(model_of("Mistral")), prompts, by_code, 2)] == plain
+
+
+@torch.inference_mode()
+def test_there_is_code_for_every_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eleven, where torch by itself gives up after eight, and once; by a compiler that counts what it is given."""
+    made = []
+    compiler = partial(torch.compile, backend=lambda module, _: made.append(module) or module.forward)
+    monkeypatch.setattr(torch, "compile", compiler)
+    monkeypatch.setattr(compiled, "LEAST_REACH", 1)
+    model = CompiledLM(registry.build(settings(layers=1, context_length=1024), 19, 0))
+    state, ids = model.start(1), torch.tensor([[3]])
+    state.apart()
+    for power in [*range(11), *range(11)]:
+        state.lengths, state.longest = torch.tensor([2**power - 1]), 2**power - 1
+        model.advance(state, ids)
+    assert len(made) == 11
 
 
 def test_caches_are_looked_at_up_to_few_lengths() -> None:
