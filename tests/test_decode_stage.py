@@ -88,10 +88,17 @@ def test_texts_of_many_prompts_at_once_stop_where_they_are_told(toy_line: Line, 
     alone, some, every = ([line | {"settings": None} for line in read_lines(tmp_path / str(size))] for size in (1, 3, 16))
     assert alone == some == every
     assert {line["stop_reason"] for line in alone} >= {"stop text"}
+    vocab = load_tokenizer(toy_line.tokenizer).vocab
     for line in alone:
         assert ". " not in line["completion"]
         assert "!" not in line["completion"]
         assert len(line["ids"]) == line["tokens"]
+        text = b"".join(vocab[token] for token in line["ids"]).decode()
+        if line["stop_reason"] == "stop text":  # the token that a piece begins in is cut
+            assert line["completion"].startswith(text)
+            assert len(line["completion"]) - len(text) < max(map(len, vocab.values()))
+        else:
+            assert line["completion"] == text
         assert len(line["log_probs"]) == line["tokens"] + (line["stop_reason"] == "end of text")
         assert all(number <= 0 for number in line["log_probs"])
     assert artifacts.read(tmp_path / "3", "decode").json("timing.json")["at_once"] == 3

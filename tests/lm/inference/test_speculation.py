@@ -37,7 +37,7 @@ def test_greedy_texts_are_the_same(name: str) -> None:
     plain = generate(model, requests, GREEDY, Stop())
     for draft, count in (("ngram", 3), (name, 4)):
         tally, settings = Tally(), GREEDY.model_copy(update={"draft": draft, "draft_tokens": count})
-        found = collected(speculate(model, trained(draft), requests, settings, Stop(), tally), len(requests))
+        found = collected(speculate(model, trained(draft), requests, settings, Stop(), tally), len(requests), Stop())
         assert [text.tokens for text in found] == [text.tokens for text in plain]
         assert tally.passes + tally.taken == 30 * len(requests)
 
@@ -49,7 +49,7 @@ def test_a_draft_may_see_less_than_it_drafts(context: int) -> None:
     draft = Trained(registry.build(described, VOCAB, 7), END, CPU, "")
     requests = [Request(prompt, sample_generator(0, number, 0)) for number, prompt in enumerate(PROMPTS)]
     decoding = GREEDY.model_copy(update={"draft": "short", "draft_tokens": 8})
-    found = collected(speculate(trained("default"), draft, requests, decoding, Stop(), tally), len(requests))
+    found = collected(speculate(trained("default"), draft, requests, decoding, Stop(), tally), len(requests), Stop())
     assert [text.tokens for text in found] == [text.tokens for text in generate(trained("default"), requests, GREEDY, Stop())]
     assert tally.taken < tally.drafted / 2
 
