@@ -124,8 +124,11 @@ def written(
 ) -> tuple[Iterator[Token], Any]:
     """The tokens as they come; and where there is a draft, what comes of it.
 
-    Loaded by name, what drafts is a part of this stage's code version only where it is used: see `DecodingSettings.modules`.
+    Loaded by name, what drafts or searches is a part of this stage's code version only where it is used: see
+    `DecodingSettings.modules`.
     """
+    if settings.beams > 1:
+        return import_module("stages.lm.inference.beams").search(trained, requests, settings), None
     if drafter is None:
         return stream(trained, requests, settings, stop, settings.at_once), None
     speculation = import_module("stages.lm.inference.speculation")

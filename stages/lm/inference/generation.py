@@ -68,7 +68,8 @@ class Text:
     def copy(self) -> "Text":
         """One that goes on by itself, with the same random numbers to draw from."""
         copied = Text(self.number, list(self.ids), self.generator)
-        copied.begin, copied._counts = self.begin, None if self._counts is None else self._counts.clone()
+        copied.begin, copied.read = self.begin, self.read
+        copied._counts = None if self._counts is None else self._counts.clone()
         return copied
 
     @property

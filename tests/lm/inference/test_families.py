@@ -59,15 +59,21 @@ def write(model: Any, prompts: list[list[int]], decoding: DecodingSettings, at_o
     return generate(Trained(model, END, torch.device("cpu"), ""), requests, decoding, Stop(), at_once)
 
 
+def seen(model: Any, prompt: list[int], written: list[int]) -> list[int]:
+    """What is to be seen of a text before its next token: at most a context, and its last half once it was full."""
+    begin = max(0, 1 + len(prompt) - CONTEXT) if model.context_length else 0
+    for length in range(1 + len(prompt), 1 + len(prompt) + len(written)):
+        if model.context_length and length - begin == CONTEXT:
+            begin = length + 1 - CONTEXT // 2
+    return [END, *prompt, *written][begin:]
+
+
 def uncached(model: Any, prompt: list[int], count: int) -> list[int]:
-    """The most probable tokens, each from all that is to be seen: at most a context, and its last half once it is full."""
-    ids = [END, *prompt]
-    begin = max(0, len(ids) - CONTEXT) if model.context_length else 0
+    """The most probable tokens, each from all that is to be seen."""
+    written: list[int] = []
     for _ in range(count):
-        ids.append(int(model.advance(model.start(1), torch.tensor([ids[begin:]])).argmax()))
-        if model.context_length and len(ids) - 1 - begin == CONTEXT:
-            begin = len(ids) - CONTEXT // 2
-    return ids[1 + len(prompt) :]
+        written.append(int(model.advance(model.start(1), torch.tensor([seen(model, prompt, written)])).argmax()))
+    return written
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, *OTHERS, *FILES])

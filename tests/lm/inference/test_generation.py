@@ -24,7 +24,7 @@ class Rows(list[list[int]]):
             self[row] = ids
 
     def reorder(self, rows: torch.Tensor) -> None:
-        self[:] = [self[row] for row in rows]
+        self[:] = [list(self[row]) for row in rows]
 
 
 class Bigram:
