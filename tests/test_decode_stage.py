@@ -123,6 +123,18 @@ def test_a_draft_changes_no_greedy_text(toy_line: Line, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_the_most_probable_text(toy_line: Line, tmp_path: Path) -> None:
+    inputs = {"model": toy_line.transformer, "tokenizer": toy_line.tokenizer}
+    searched = {"prompts": ["Once upon a time", "One day"], "beams": 3, "max_tokens": 6, "precision": "int8"}
+    said = run("decode", searched, tmp_path / "out", code=2, **inputs)
+    assert "beams: look for the most probable text, to the model's own end; set temperature to 0.0 and repetition_penalty" in said
+    run("decode", searched | {"temperature": 0.0, "repetition_penalty": 1.0}, tmp_path / "out", **inputs)
+    artifact = artifacts.read(tmp_path / "out", "decode")
+    assert [line["prompt"] for line in read_lines(artifact.path)] == searched["prompts"]
+    assert "Found by beam search of 3 with length penalty 0.6." in artifact.file("README.md").read_text(encoding="utf-8")
+    assert artifact.json("timing.json")["at_once"] is None
+
+
 def test_half_the_digits_and_compiled_code_are_for_decoders_with_softmax_attention(toy_line: Line, tmp_path: Path) -> None:
     inputs = {"model": toy_line.trigram, "tokenizer": toy_line.tokenizer}
     assert "precision: only decoders" in run("decode", {"precision": "bf16"}, tmp_path / "out", code=2, **inputs)

@@ -111,8 +111,9 @@ class DecodingSettings(SamplingSettings):
     the same tokenizer. Texts are then written one after the other, from the same distribution."""
     draft_tokens: int = Field(default=4, ge=1)
     """How many tokens it drafts at a time."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """In what the model computes: 32-bit floats, or weights in bf16, which are read in half the time."""
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    """In what the model computes: 32-bit floats; weights in bf16, which are read in half the time; or, on a CPU, the weights of
+    linear layers in 8-bit integers and all else in bf16."""
     compile: bool = False
     """Whether the next token is computed by compiled code. It takes seconds to a minute to compile: for many tokens."""
     seed: int = Field(default=0, ge=0)
@@ -149,7 +150,8 @@ class DecodingSettings(SamplingSettings):
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules that are loaded by name for these settings, beside the model's own."""
-        found = {"beams": self.beams > 1, "speculation": self.draft is not None, "compiled": self.compile}
+        found = {"beams": self.beams > 1, "speculation": self.draft is not None}
+        found |= {"compiled": self.compile, "int8": self.precision == "int8"}
         return tuple(f"stages.lm.inference.{name}" for name, is_needed in found.items() if is_needed)
 
 

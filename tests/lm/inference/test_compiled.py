@@ -1,4 +1,4 @@
-"""Weights in bf16, and next tokens by compiled code: the same texts, or nearly."""
+"""Weights in fewer digits, and next tokens by compiled code: the same texts, or nearly."""
 
 import shutil
 from functools import partial
@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from stages.lm.errors import UserError
 from stages.lm.inference import compiled, loading
 from stages.lm.inference.compiled import LEAST_REACH, CompiledLM, rounded
+from stages.lm.inference.int8 import Int8Linear
 from stages.lm.models import registry
+from stages.lm.models.layers import Linear
 from tests.lm.hub.folders import model_of as randomised
 from tests.lm.inference.test_families import GREEDY, PROMPTS, model_of, write
 from tests.lm.models.variants import CONTEXT, VARIANTS, settings
@@ -82,17 +85,40 @@ def saved(folder: Path, **changes: Any) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
 @pytest.mark.parametrize("name", NORMED)
-def test_bf16_is_near(name: str, tmp_path: Path) -> None:
+def test_fewer_digits_are_near(name: str, precision: Any, tmp_path: Path) -> None:
     folder, ids = saved(tmp_path, **VARIANTS[name]), torch.arange(20).view(2, 10) % 19
     threads = torch.get_num_threads()
-    exact, half = (loading.open_model(folder, precision=precision).model for precision in ("fp32", "bf16"))
+    exact, fewer = (loading.open_model(folder, precision=one).model for one in ("fp32", precision))
     torch.set_num_threads(threads)
-    assert isinstance(half, torch.nn.Module)
-    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
-    assert {buffer.dtype for buffer in half.buffers()} <= {torch.float32}
-    states = exact.start(2), half.start(2)
+    assert isinstance(fewer, torch.nn.Module)
+    assert {parameter.dtype for parameter in fewer.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in fewer.buffers()} <= {torch.float32, torch.int8 if precision == "int8" else torch.float32}
+    states = exact.start(2), fewer.start(2)
     for part in (ids[:, :4], ids[:, 4:5], ids[:, 5:]):
-        one, other = exact.advance(states[0], part), half.advance(states[1], part)
+        one, other = exact.advance(states[0], part), fewer.advance(states[1], part)
         assert other.dtype == torch.float32
         torch.testing.assert_close(other.exp(), one.exp(), rtol=0.1, atol=0.02)
+
+
+@pytest.mark.parametrize("width", [13, 16, 48])
+def test_integers_are_within_half_a_step_of_the_weights(width: int) -> None:
+    """By the products of few inputs, and of more than are multiplied with integers as they are."""
+    linear = Linear(width, 7, bias=True)
+    with torch.no_grad():
+        linear.weight[2] = 0.0
+        linear.bias += torch.arange(7)  # type: ignore[operator]
+    quantised, step = Int8Linear(linear), linear.weight.abs().amax(1, keepdim=True) / 127
+    assert quantised.integers.abs().amax(1).tolist() == [127, 127, 0, 127, 127, 127, 127]
+    for inputs in (*torch.eye(width).bfloat16().split(1), torch.eye(width).bfloat16().repeat(2, 1)):
+        weights = quantised(inputs).float() - torch.arange(7)  # (inputs, out)
+        expected = inputs.float() @ linear.weight.T
+        assert (weights - expected).abs().le(0.52 * step.T + 0.01 * expected.abs()).all()
+
+
+def test_integers_are_for_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, _: module)
+    with pytest.raises(UserError, match="precision: int8 is for a processor; set device to cpu"):
+        loading.open_model(saved(tmp_path), "auto", torch.get_num_threads(), "int8")
