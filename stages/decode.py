@@ -82,14 +82,14 @@ def write_texts(args: script.Arguments, inputs: dict[str, Artifact]) -> None:
     with artifacts.writing(args.out, "decode", settings.resolved(), inputs, modules) as draft:
         draft.seed, draft.volatile = settings.seed, {"timing.json"}
         began = time.perf_counter()
-        completions = collected(watched(tokens, len(requests)), len(requests))
+        completions = collected(watched(tokens, len(requests)), len(requests), stop)
         seconds = time.perf_counter() - began
         shown = {key: value for key, value in settings.resolved().items() if key != "prompts"}
         samples: list[dict[str, Any]] = [
             {
                 "prompt": settings.prompts[number // settings.samples],
                 "sample": number % settings.samples,
-                "completion": stop.cut(texts.decode_bytes(completion.tokens)).decode("utf-8", errors="replace"),
+                "completion": (texts.decode_bytes(completion.tokens) + completion.rest).decode("utf-8", errors="replace"),
                 "tokens": len(completion.tokens),
                 "stop_reason": completion.stop_reason,
                 **({"ids": completion.tokens, "log_probs": completion.log_probs} if settings.log_probs else {}),
@@ -124,8 +124,11 @@ def written(
 ) -> tuple[Iterator[Token], Any]:
     """The tokens as they come; and where there is a draft, what comes of it.
 
-    Loaded by name, what drafts is a part of this stage's code version only where it is used: see `DecodingSettings.modules`.
+    Loaded by name, what drafts or searches is a part of this stage's code version only where it is used: see
+    `DecodingSettings.modules`.
     """
+    if settings.beams > 1:
+        return import_module("stages.lm.inference.beams").search(trained, requests, settings), None
     if drafter is None:
         return stream(trained, requests, settings, stop, settings.at_once), None
     speculation = import_module("stages.lm.inference.speculation")

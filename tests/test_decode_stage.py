@@ -88,10 +88,17 @@ def test_texts_of_many_prompts_at_once_stop_where_they_are_told(toy_line: Line, 
     alone, some, every = ([line | {"settings": None} for line in read_lines(tmp_path / str(size))] for size in (1, 3, 16))
     assert alone == some == every
     assert {line["stop_reason"] for line in alone} >= {"stop text"}
+    vocab = load_tokenizer(toy_line.tokenizer).vocab
     for line in alone:
         assert ". " not in line["completion"]
         assert "!" not in line["completion"]
         assert len(line["ids"]) == line["tokens"]
+        text = b"".join(vocab[token] for token in line["ids"]).decode()
+        if line["stop_reason"] == "stop text":  # the token that a piece begins in is cut
+            assert line["completion"].startswith(text)
+            assert len(line["completion"]) - len(text) < max(map(len, vocab.values()))
+        else:
+            assert line["completion"] == text
         assert len(line["log_probs"]) == line["tokens"] + (line["stop_reason"] == "end of text")
         assert all(number <= 0 for number in line["log_probs"])
     assert artifacts.read(tmp_path / "3", "decode").json("timing.json")["at_once"] == 3
@@ -114,6 +121,18 @@ def test_a_draft_changes_no_greedy_text(toy_line: Line, tmp_path: Path) -> None:
     assert "trigram drafted" in found.file("README.md").read_text(encoding="utf-8")
     assert "--draft: is needed" in run("decode", drafted, tmp_path / "out", code=2, **inputs)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_most_probable_text(toy_line: Line, tmp_path: Path) -> None:
+    inputs = {"model": toy_line.transformer, "tokenizer": toy_line.tokenizer}
+    searched = {"prompts": ["Once upon a time", "One day"], "beams": 3, "max_tokens": 6, "precision": "int8"}
+    said = run("decode", searched, tmp_path / "out", code=2, **inputs)
+    assert "beams: look for the most probable text, to the model's own end; set temperature to 0.0 and repetition_penalty" in said
+    run("decode", searched | {"temperature": 0.0, "repetition_penalty": 1.0}, tmp_path / "out", **inputs)
+    artifact = artifacts.read(tmp_path / "out", "decode")
+    assert [line["prompt"] for line in read_lines(artifact.path)] == searched["prompts"]
+    assert "Found by beam search of 3 with length penalty 0.6." in artifact.file("README.md").read_text(encoding="utf-8")
+    assert artifact.json("timing.json")["at_once"] is None
 
 
 def test_half_the_digits_and_compiled_code_are_for_decoders_with_softmax_attention(toy_line: Line, tmp_path: Path) -> None:

@@ -37,13 +37,14 @@ SHAPE = TransformerSettings(family="transformer", context_length=256, d_model=51
 PEER = "Hugging Face, bf16, dynamic cache"
 WAYS: dict[str, dict[str, Any]] = {
     "stagecraft, bf16, compiled": {"precision": "bf16", "compile": True},
+    "stagecraft, int8": {"precision": "int8"},
     "stagecraft, bf16": {"precision": "bf16"},
     "stagecraft, fp32": {"precision": "fp32"},
     PEER: {"precision": "bf16", "cache": None},
     "Hugging Face, bf16, static cache": {"precision": "bf16", "cache": "static"},
     "Hugging Face, fp32, dynamic cache": {"precision": "fp32", "cache": None},
 }
-BYTES = {"fp32": 4, "bf16": 2}
+BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 
 
 def save(folder: Path) -> Any:

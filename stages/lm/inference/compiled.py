@@ -10,6 +10,8 @@ from torch import Tensor
 from stages.lm.models.transformer import TransformerLM, TransformerState
 
 LEAST_REACH = 64
+MOST_CODE = 64
+"""For so many lengths and numbers of rows torch is to compile before it gives up; by itself it does after eight."""
 
 
 class CompiledLM:
@@ -18,6 +20,7 @@ class CompiledLM:
     def __init__(self, model: TransformerLM) -> None:
         self.model, self.vocab_size, self.context_length = model, model.vocab_size, model.context_length
         self._next = torch.compile(model.next_log_probs, dynamic=False)
+        self._compiling = torch._dynamo.config.patch(recompile_limit=MOST_CODE)  # kept: to make it takes longer than to enter it
 
     def start(self, batch: int) -> TransformerState:
         return self.model.start(batch)
@@ -27,7 +30,8 @@ class CompiledLM:
         if ids.shape[1] > 1 or (state.lengths is None and state.length == 0):
             return self.model.advance(state, ids)
         positions, longest = state.take(1)
-        return self._next(ids, positions, state.caches, min(rounded(longest), self.context_length))
+        with self._compiling:
+            return self._next(ids, positions, state.caches, min(rounded(longest), self.context_length))
 
 
 def rounded(length: int) -> int:

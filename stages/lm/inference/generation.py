@@ -47,12 +47,14 @@ class Token(NamedTuple):
 
 @dataclass
 class Completion:
-    """What a model wrote after a prompt, without a token that only ends it, and why it stopped."""
+    """What a model wrote after a prompt, without what ends it, and why it stopped."""
 
     tokens: list[int] = field(default_factory=list)
+    rest: bytes = b""
+    """What follows them in the text: the beginning of a token in which a piece of text begins that ends it."""
     stop_reason: StopReason = "max tokens"
     log_probs: list[float] = field(default_factory=list)
-    """ln p of each token, and of the one that ended the text if there is one; empty where the settings do not ask for it."""
+    """ln p of each token, and of a token that by itself ended the text; empty where the settings do not ask for it."""
 
 
 class Text:
@@ -66,7 +68,8 @@ class Text:
     def copy(self) -> "Text":
         """One that goes on by itself, with the same random numbers to draw from."""
         copied = Text(self.number, list(self.ids), self.generator)
-        copied.begin, copied._counts = self.begin, None if self._counts is None else self._counts.clone()
+        copied.begin, copied.read = self.begin, self.read
+        copied._counts = None if self._counts is None else self._counts.clone()
         return copied
 
     @property
@@ -101,7 +104,7 @@ def generate(
     trained: Trained, requests: Sequence[Request], settings: DecodingSettings, stop: Stop, at_once: int | None = None
 ) -> list[Completion]:
     """The whole texts, see `stream`."""
-    return collected(stream(trained, requests, settings, stop, at_once), len(requests))
+    return collected(stream(trained, requests, settings, stop, at_once), len(requests), stop)
 
 
 @torch.inference_mode()
@@ -133,8 +136,8 @@ def choose(texts: Sequence[Text], scores: Tensor, settings: DecodingSettings) ->
     return list(zip(map(int, tokens), log_probs, strict=True))  # by one, as a rehearsal without numbers sees it too
 
 
-def collected(tokens: Iterable[Token], count: int) -> list[Completion]:
-    """The completions of `count` texts from their tokens."""
+def collected(tokens: Iterable[Token], count: int, stop: Stop) -> list[Completion]:
+    """The completions of `count` texts from their tokens, which end as `stop` says."""
     texts = [Completion() for _ in range(count)]
     for token in tokens:
         text = texts[token.text]
@@ -143,6 +146,9 @@ def collected(tokens: Iterable[Token], count: int) -> list[Completion]:
             text.tokens.append(token.id)
         if token.log_prob is not None:
             text.log_probs.append(token.log_prob)
+        if token.stop_reason == "stop text":
+            text.tokens, text.rest = stop.before(text.tokens)
+            del text.log_probs[len(text.tokens) :]
     return texts
 
 

@@ -11,7 +11,7 @@ from stages.lm.errors import UserError
 from stages.lm.models import registry
 from stages.lm.models.interface import LanguageModel
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 
 
 class Trained(NamedTuple):
@@ -51,7 +51,11 @@ def open_model(
     if (precision != "fp32" or is_compiled) and not getattr(loaded, "keeps_all", False):
         key = "compile" if is_compiled else "precision"
         raise UserError(f"{key}: only decoders with softmax attention are decoded so, and this is no such {description.family}")
-    if precision == "bf16":
+    if precision == "int8":
+        if chosen.type != "cpu":
+            raise UserError("precision: int8 is for a processor; set device to cpu, or precision to bf16")
+        import_module("stages.lm.inference.int8").to_int8(loaded)
+    if precision != "fp32":
         for parameter in loaded.parameters():  # not the tables of positions, whose angles need all their digits
             parameter.data = parameter.data.bfloat16()
     if is_compiled:

@@ -23,7 +23,10 @@ class Reader(Protocol):
 
 
 class TransformerReader:
-    """Keeps what the last call read, and reads what is new. The context slides as in `generation`."""
+    """Keeps what the last call read, and reads what is new. The context slides as in `generation`.
+
+    Where a text that had slid becomes shorter again, it goes back too: half a context is seen, or the whole text.
+    """
 
     def __init__(self, model: TransformerLM, device: torch.device) -> None:
         self.model, self.device = model, device
@@ -31,10 +34,11 @@ class TransformerReader:
         self.state = model.start(1, can_go_back=True)
 
     def room(self, ids: Sequence[int]) -> int:
-        context = self.model.context_length
-        if len(ids) - self.begin > context:
-            kept = max(1, context // 2) if self.read else context
-            self.begin, self.read, self.state = len(ids) - kept, [], self.model.start(1, can_go_back=True)
+        context, seen = self.model.context_length, len(ids) - self.begin
+        half = max(1, context // 2)
+        if seen > context or (self.begin > 0 and seen < half):
+            kept = half if self.read else context
+            self.begin, self.read, self.state = max(0, len(ids) - kept), [], self.model.start(1, can_go_back=True)
         return context - (len(ids) - self.begin)
 
     def after(self, ids: Sequence[int], count: int) -> Tensor:

@@ -1,9 +1,11 @@
 """The most probable translation that can be found: a token at a time (greedy), or by beam search.
 
 Beam search with the length penalty of Wu et al. 2016, "Google's Neural Machine Translation System", section 7, equation 14. Every
-source is read once, and each further token costs one position.
+source is read once, and each further token costs one position. Language models are searched in the same way: `beams`.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +21,7 @@ class Translation(NamedTuple):
     tokens: list[int]
     """Without the end-of-text token."""
     log_prob: float
-    """ln p(tokens | source), the end-of-text token included if it was reached."""
+    """ln p(tokens | source or prompt), the end-of-text token included if it was reached."""
     ended: bool
     """Whether it was reached before the limit."""
 
@@ -55,22 +57,37 @@ def greedy(model: Seq2Seq, source: Tensor, lengths: Tensor, end_of_text: int, li
 def beam_search(
     model: Seq2Seq, source: Tensor, lengths: Tensor, end_of_text: int, limits: Tensor, beam_size: int, alpha: float
 ) -> list[Translation]:
-    """The best of all translations met while the `beam_size` most probable beginnings are followed.
-
-    Best is the highest ln p / length_penalty. A sentence is done when no beginning can lead to a better translation than the
-    best one that has ended, or at its limit; where none has ended there, the most probable beginning is taken.
-    """
+    """The best of all translations met while the `beam_size` most probable beginnings are followed, see `follow`."""
     state = model.start(source, lengths)
     log_probs = model.advance(state, torch.full_like(lengths, end_of_text))  # (batch, vocab)
-    state.reorder(torch.arange(len(source), device=source.device).repeat_interleave(beam_size))
-    beams = _Beams.start(len(source), beam_size, limits, log_probs)
-    found: list[tuple[float, Translation]] = [(float("-inf"), Translation([], 0.0, False))] * len(source)
+    return follow(state, partial(model.advance, state), log_probs, end_of_text, limits, beam_size, alpha)
+
+
+def follow(
+    state: Any,
+    advance: Callable[[Tensor], Tensor],
+    log_probs: Tensor,
+    end_of_text: int,
+    limits: Tensor,
+    beam_size: int,
+    alpha: float,
+) -> list[Translation]:
+    """The best sentence of each row of a state by beam search; log_probs (batch, vocab) are of its first token.
+
+    Best is the highest ln p / length_penalty. A sentence is done when no beginning can lead to a better one than the best that
+    has ended, or at its limit (batch); where none has ended there, the most probable beginning is taken. `advance` takes the next
+    token of each row of the state, which it changes, and gives ln p of those that follow.
+    """
+    batch = len(limits)
+    state.reorder(torch.arange(batch, device=limits.device).repeat_interleave(beam_size))
+    beams = _Beams.start(batch, beam_size, limits, log_probs)
+    found: list[tuple[float, Translation]] = [(float("-inf"), Translation([], 0.0, False))] * batch
     while True:
         rows, tokens = beams.extend(log_probs, end_of_text, alpha, found)
         if not len(rows):
             return [translation for _, translation in found]
         state.reorder(rows)
-        log_probs = model.advance(state, tokens)  # (sentences * beams, vocab)
+        log_probs = advance(tokens)  # (sentences * beams, vocab)
 
 
 def length_penalty(length: Any, alpha: float) -> Any:

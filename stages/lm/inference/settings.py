@@ -1,6 +1,7 @@
 """The settings of decoding."""
 
-from typing import Annotated, Literal, Self
+import json
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, StringConstraints, model_validator
 
@@ -67,6 +68,21 @@ class SamplingSettings(Settings):
         return self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
 
 
+PLAIN: dict[str, Any] = {
+    "temperature": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "samples": 1,
+    "batch_size": 1,
+    "stop": [],
+    "stop_ids": [],
+    "log_probs": False,
+    "draft": None,
+}
+"""What beam search does not know of, and how it is left out."""
+
+
 class DecodingSettings(SamplingSettings):
     """What is generated; how the next token is chosen: penalties, temperature, top-k, top-p, min-p, typical, in this order."""
 
@@ -85,13 +101,19 @@ class DecodingSettings(SamplingSettings):
     """Ids of tokens that end a text, likewise."""
     log_probs: bool = False
     """Whether the model's log-probability of every token is kept with a text."""
+    beams: int = Field(default=1, ge=1)
+    """How many beginnings of a text are followed at once to find the most probable text (beam search); 1 is no search. Texts are
+    then written one after the other, and nothing is drawn or penalised."""
+    length_penalty: float = Field(default=0.6, ge=0.0)
+    """Beam search divides log-probabilities by ((5 + length) / 6) to this power before it compares them (Wu et al. 2016)."""
     draft: str | None = None
     """The experiment whose model drafts tokens for this one (speculative decoding): a small transformer or an n-gram model with
     the same tokenizer. Texts are then written one after the other, from the same distribution."""
     draft_tokens: int = Field(default=4, ge=1)
     """How many tokens it drafts at a time."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """In what the model computes: 32-bit floats, or weights in bf16, which are read in half the time."""
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    """In what the model computes: 32-bit floats; weights in bf16, which are read in half the time; or, on a CPU, the weights of
+    linear layers in 8-bit integers and all else in bf16."""
     compile: bool = False
     """Whether the next token is computed by compiled code. It takes seconds to a minute to compile: for many tokens."""
     seed: int = Field(default=0, ge=0)
@@ -108,20 +130,28 @@ class DecodingSettings(SamplingSettings):
             raise ValueError(f"draft: goes with one text at a time and without compiled code; leave out {wrong}, or the draft")
         return self
 
+    @model_validator(mode="after")
+    def _check_beams(self) -> Self:
+        if self.beams > 1 and (wrong := [name for name, value in PLAIN.items() if getattr(self, name) not in (value, None)]):
+            values = " and ".join(f"{name} to {json.dumps(PLAIN[name])}" for name in wrong)
+            raise ValueError(f"beams: look for the most probable text, to the model's own end; set {values}, or beams to 1")
+        return self
+
     @property
     def at_once(self) -> int:
         """How many texts are written at once."""
-        return 1 if self.draft else self.batch_size or self.samples
+        return 1 if self.draft or self.beams > 1 else self.batch_size or self.samples
 
     @property
     def is_plain(self) -> bool:
         """Whether the model alone computes, as it was trained."""
-        return self.draft is None and self.precision == "fp32" and not self.compile
+        return self.draft is None and self.beams == 1 and self.precision == "fp32" and not self.compile
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules that are loaded by name for these settings, beside the model's own."""
-        found = {"speculation": self.draft is not None, "compiled": self.compile}
+        found = {"beams": self.beams > 1, "speculation": self.draft is not None}
+        found |= {"compiled": self.compile, "int8": self.precision == "int8"}
         return tuple(f"stages.lm.inference.{name}" for name, is_needed in found.items() if is_needed)
 
 

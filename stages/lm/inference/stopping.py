@@ -13,7 +13,10 @@ StopReason = Literal["end of text", "max tokens", "stop id", "stop text"]
 
 @dataclass(frozen=True)
 class Stop:
-    """When a text is done. The token or the piece of text that ends it is no part of it."""
+    """When a text is done. The token or the piece of text that ends it is no part of it.
+
+    Nor is a token of which a piece takes only the end: what stands before the piece in it is text that belongs to no token.
+    """
 
     end_of_text: int | None = None
     ids: frozenset[int] = frozenset()
@@ -33,6 +36,16 @@ class Stop:
     def cut(self, text: bytes) -> bytes:
         """The text up to the first piece that ends it."""
         return text[: self._where(text)]
+
+    def before(self, tokens: Sequence[int]) -> tuple[list[int], bytes]:
+        """The tokens that lie wholly before the first piece, and what comes before it of the token that it begins in."""
+        assert self.vocab is not None
+        text = self.cut(b"".join(self.vocab[token] for token in tokens))
+        for count, token in enumerate(tokens):
+            if len(text) < len(self.vocab[token]):
+                return list(tokens[:count]), text
+            text = text[len(self.vocab[token]) :]
+        return list(tokens), b""
 
     def _where(self, text: bytes) -> int | None:
         return min((place for place in map(text.find, self.pieces) if place >= 0), default=None)

@@ -48,6 +48,8 @@ def drafts(settings: DecodingSettings, stats: dict[str, Any]) -> str:
 
 def way(settings: DecodingSettings) -> str:
     """How the tokens were chosen, in one sentence."""
+    if settings.beams > 1:
+        return f"Found by {searched(settings.beams, settings.length_penalty)}"
     steps = [f"Temperature {settings.temperature}, top-k {settings.top_k}, top-p {settings.top_p}"]
     steps += [f"min-p {settings.min_p}"] if settings.min_p else []
     steps += [f"typical {settings.typical_p}"] if settings.typical_p else []
@@ -55,6 +57,11 @@ def way(settings: DecodingSettings) -> str:
     if settings.counts_tokens:
         steps += [f"presence penalty {settings.presence_penalty}, frequency penalty {settings.frequency_penalty}"]
     return ", ".join([*steps, f"seed {settings.seed}"])
+
+
+def searched(beams: int, length_penalty: float) -> str:
+    """What the search was, for the middle of a sentence."""
+    return f"beam search of {beams} with length penalty {length_penalty}"
 
 
 def readable_translations(samples: list[dict[str, Any]]) -> str:
@@ -69,7 +76,7 @@ def readable_translations(samples: list[dict[str, Any]]) -> str:
 
 def translations_readme(model: str, settings: TranslationSettings, stats: dict[str, Any]) -> str:
     """The artifact explained to a person."""
-    way = f"beam search of {settings.beam_size} with length penalty {settings.length_penalty}"
+    way = searched(settings.beam_size, settings.length_penalty)
     return f"""# Translations by {model}
 
 {stats["samples"]} sentences, {stats["tokens"]:,} tokens in all; {stats["ended"]} ended by the model, the others by their limit.

@@ -140,7 +140,7 @@ class TransformerLM(Network):
     def start(self, batch: int, can_go_back: bool = False) -> TransformerState:
         """The state of `batch` texts; one that can go back keeps what a window no longer sees. Linear attention never can."""
         caches = [layer.start(batch, self.context_length, can_go_back) for layer in self.layers]  # type: ignore[operator]
-        ids = torch.zeros(batch, self.context_length, dtype=torch.long, device=self.lm_head.weight.device)
+        ids = torch.zeros(batch, self.context_length, dtype=torch.long, device=next(self.parameters()).device)
         return TransformerState(ids, caches)
 
     @torch.no_grad()

@@ -1,18 +1,23 @@
-"""Weights in bf16, and next tokens by compiled code: the same texts, or nearly."""
+"""Weights in fewer digits, and next tokens by compiled code: the same texts, or nearly."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from stages.lm.inference import loading
+from stages.lm.errors import UserError
+from stages.lm.inference import compiled, loading
 from stages.lm.inference.compiled import LEAST_REACH, CompiledLM, rounded
+from stages.lm.inference.int8 import Int8Linear
 from stages.lm.models import registry
+from stages.lm.models.layers import Linear
 from tests.lm.hub.folders import model_of as randomised
 from tests.lm.inference.test_families import GREEDY, PROMPTS, model_of, write
-from tests.lm.models.variants import VARIANTS, settings
+from tests.lm.models.variants import CONTEXT, VARIANTS, settings
 
 SOFTMAX = [name for name, changes in VARIANTS.items() if changes.get("attention") != "linear"]
 NORMED = [name for name in SOFTMAX if VARIANTS[name].get("norm_position") != "none"]
@@ -21,19 +26,50 @@ NORMED = [name for name in SOFTMAX if VARIANTS[name].get("norm_position") != "no
 
 @pytest.mark.parametrize("name", SOFTMAX)
 def test_what_is_compiled_writes_the_same_texts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the compiler, whose code computes what it is given."""
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    plain = [text.tokens for text in write(model_of(name), PROMPTS, GREEDY, 3)]
-    assert [text.tokens for text in write(CompiledLM(model_of(name)), PROMPTS, GREEDY, 3)] == plain
+    """Without the compiler, whose code computes what it is given: all rows, one of them alone at the end, up to four lengths."""
+    shapes = set()
+
+    def uncompiled(function: Any, **_: Any) -> Any:
+        def noted(ids: Tensor, positions: Tensor, caches: Any, reach: int) -> Tensor:
+            shapes.add((*ids.shape, reach))
+            return function(ids, positions, caches, reach)  # type: ignore[no-any-return]
+
+        return noted
+
+    monkeypatch.setattr(torch, "compile", uncompiled)
+    monkeypatch.setattr(compiled, "LEAST_REACH", 4)
+    prompts, scored = [[], [2], [3], PROMPTS[2]], GREEDY.model_copy(update={"log_probs": True})
+    plain = write(model_of(name), prompts, scored, 3)
+    found = write(CompiledLM(model_of(name)), prompts, scored.model_copy(update={"compile": True}), 3)
+    assert [text.tokens for text in found] == [text.tokens for text in plain]
+    assert [text.log_probs for text in found] == [pytest.approx(text.log_probs) for text in plain]
+    assert shapes == {(3, 1, reach) for reach in (4, 8, 16, CONTEXT)}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compilation needs a C++ compiler")
 def test_by_the_compiler() -> None:
     short = GREEDY.model_copy(update={"max_tokens": 6})
-    prompts = [PROMPTS[0], PROMPTS[3]]
+    prompts = [PROMPTS[0], PROMPTS[3], PROMPTS[4]]
     plain = [text.tokens for text in write(model_of("Mistral"), prompts, short, 2)]
-    assert [text.tokens for text in write(CompiledLM(model_of("Mistral")), prompts, short, 2)] == plain
+    by_code = short.model_copy(update={"compile": True})
+    assert [text.tokens for text in write(CompiledLM(model_of("Mistral")), prompts, by_code, 2)] == plain
+
+
+@torch.inference_mode()
+def test_there_is_code_for_every_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eleven, where torch by itself gives up after eight, and once; by a compiler that counts what it is given."""
+    made = []
+    compiler = partial(torch.compile, backend=lambda module, _: made.append(module) or module.forward)
+    monkeypatch.setattr(torch, "compile", compiler)
+    monkeypatch.setattr(compiled, "LEAST_REACH", 1)
+    model = CompiledLM(registry.build(settings(layers=1, context_length=1024), 19, 0))
+    state, ids = model.start(1), torch.tensor([[3]])
+    state.apart()
+    for power in [*range(11), *range(11)]:
+        state.lengths, state.longest = torch.tensor([2**power - 1]), 2**power - 1
+        model.advance(state, ids)
+    assert len(made) == 11
 
 
 def test_caches_are_looked_at_up_to_few_lengths() -> None:
@@ -49,17 +85,40 @@ def saved(folder: Path, **changes: Any) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
 @pytest.mark.parametrize("name", NORMED)
-def test_bf16_is_near(name: str, tmp_path: Path) -> None:
+def test_fewer_digits_are_near(name: str, precision: Any, tmp_path: Path) -> None:
     folder, ids = saved(tmp_path, **VARIANTS[name]), torch.arange(20).view(2, 10) % 19
     threads = torch.get_num_threads()
-    exact, half = (loading.open_model(folder, precision=precision).model for precision in ("fp32", "bf16"))
+    exact, fewer = (loading.open_model(folder, precision=one).model for one in ("fp32", precision))
     torch.set_num_threads(threads)
-    assert isinstance(half, torch.nn.Module)
-    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
-    assert {buffer.dtype for buffer in half.buffers()} <= {torch.float32}
-    states = exact.start(2), half.start(2)
+    assert isinstance(fewer, torch.nn.Module)
+    assert {parameter.dtype for parameter in fewer.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in fewer.buffers()} <= {torch.float32, torch.int8 if precision == "int8" else torch.float32}
+    states = exact.start(2), fewer.start(2)
     for part in (ids[:, :4], ids[:, 4:5], ids[:, 5:]):
-        one, other = exact.advance(states[0], part), half.advance(states[1], part)
+        one, other = exact.advance(states[0], part), fewer.advance(states[1], part)
         assert other.dtype == torch.float32
         torch.testing.assert_close(other.exp(), one.exp(), rtol=0.1, atol=0.02)
+
+
+@pytest.mark.parametrize("width", [13, 16, 48])
+def test_integers_are_within_half_a_step_of_the_weights(width: int) -> None:
+    """By the products of few inputs, and of more than are multiplied with integers as they are."""
+    linear = Linear(width, 7, bias=True)
+    with torch.no_grad():
+        linear.weight[2] = 0.0
+        linear.bias += torch.arange(7)  # type: ignore[operator]
+    quantised, step = Int8Linear(linear), linear.weight.abs().amax(1, keepdim=True) / 127
+    assert quantised.integers.abs().amax(1).tolist() == [127, 127, 0, 127, 127, 127, 127]
+    for inputs in (*torch.eye(width).bfloat16().split(1), torch.eye(width).bfloat16().repeat(2, 1)):
+        weights = quantised(inputs).float() - torch.arange(7)  # (inputs, out)
+        expected = inputs.float() @ linear.weight.T
+        assert (weights - expected).abs().le(0.52 * step.T + 0.01 * expected.abs()).all()
+
+
+def test_integers_are_for_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, _: module)
+    with pytest.raises(UserError, match="precision: int8 is for a processor; set device to cpu"):
+        loading.open_model(saved(tmp_path), "auto", torch.get_num_threads(), "int8")

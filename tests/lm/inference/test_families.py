@@ -1,5 +1,6 @@
 """Every family and every kind of transformer writes the same text cached, uncached, alone, and beside texts of other lengths."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from stages.lm.models import registry
 from stages.lm.models.settings import ModelSettings
 from stages.lm.settings import parse
 from stages.lm.tokens import TokenArray
+from tests.lm.models.huggingface.variants import changed
+from tests.lm.models.huggingface.variants import settings as variant_settings
 from tests.lm.models.variants import CONTEXT, VARIANTS, settings
 
 VOCAB, END = 19, 0
@@ -23,14 +26,27 @@ OTHERS: dict[str, dict[str, object]] = {
     "gru": {"family": "gru", "layers": 1, "d_model": 12, "context_length": 8},
     "ngram": {"family": "ngram", "order": 4},
 }
+FILES: dict[str, tuple[tuple[str, str], ...]] = {
+    "gated attention": (),
+    "gated attention, no cache": (("attention_mask, past_key_values)", "attention_mask, None)"),),
+}
+"""The shipped variant of family huggingface, and one that keeps nothing: what is changed in its file."""
 PROMPTS = [[3, 4, 5], [], [int(token) for token in torch.arange(40) % 18 + 1], [7] * 11, [2, 9]]
 """One is longer than the context."""
 GREEDY = DecodingSettings(temperature=0.0, max_tokens=30, repetition_penalty=1.0)
 
 
-def model_of(name: str) -> Any:
-    described = settings(**VARIANTS[name]) if name in VARIANTS else parse(ModelSettings, OTHERS[name], "model")
-    model: Any = registry.build(described, VOCAB, 3)
+def described(name: str, folder: Path | None = None) -> Any:
+    """The settings of a model; those of a file want a folder for it."""
+    if name in VARIANTS:
+        return settings(**VARIANTS[name])
+    if folder is None:
+        return parse(ModelSettings, OTHERS[name], "model")
+    return variant_settings(changed(folder, *FILES[name])).model_copy(update={"context_length": CONTEXT})
+
+
+def model_of(name: str, folder: Path | None = None) -> Any:
+    model: Any = registry.build(described(name, folder), VOCAB, 3)
     if name != "ngram":
         return model.double().eval()
     ids = np.random.default_rng(0).integers(0, VOCAB, 3000).astype(np.uint16)
@@ -43,20 +59,26 @@ def write(model: Any, prompts: list[list[int]], decoding: DecodingSettings, at_o
     return generate(Trained(model, END, torch.device("cpu"), ""), requests, decoding, Stop(), at_once)
 
 
+def seen(model: Any, prompt: list[int], written: list[int]) -> list[int]:
+    """What is to be seen of a text before its next token: at most a context, and its last half once it was full."""
+    begin = max(0, 1 + len(prompt) - CONTEXT) if model.context_length else 0
+    for length in range(1 + len(prompt), 1 + len(prompt) + len(written)):
+        if model.context_length and length - begin == CONTEXT:
+            begin = length + 1 - CONTEXT // 2
+    return [END, *prompt, *written][begin:]
+
+
 def uncached(model: Any, prompt: list[int], count: int) -> list[int]:
-    """The most probable tokens, each from all that is to be seen: at most a context, and its last half once it is full."""
-    ids = [END, *prompt]
-    begin = max(0, len(ids) - CONTEXT) if model.context_length else 0
+    """The most probable tokens, each from all that is to be seen."""
+    written: list[int] = []
     for _ in range(count):
-        ids.append(int(model.advance(model.start(1), torch.tensor([ids[begin:]])).argmax()))
-        if model.context_length and len(ids) - 1 - begin == CONTEXT:
-            begin = len(ids) - CONTEXT // 2
-    return ids[1 + len(prompt) :]
+        written.append(int(model.advance(model.start(1), torch.tensor([seen(model, prompt, written)])).argmax()))
+    return written
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, *OTHERS])
-def test_one_text_however_it_is_written(name: str) -> None:
-    model = model_of(name)
+@pytest.mark.parametrize("name", [*VARIANTS, *OTHERS, *FILES])
+def test_one_text_however_it_is_written(name: str, tmp_path: Path) -> None:
+    model = model_of(name, tmp_path if name in FILES else None)
     alone = [write(model, [prompt], GREEDY, 1)[0].tokens for prompt in PROMPTS]
     with torch.inference_mode():
         assert alone[:3] == [uncached(model, prompt, 30) for prompt in PROMPTS[:3]]

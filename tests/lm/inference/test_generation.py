@@ -24,7 +24,7 @@ class Rows(list[list[int]]):
             self[row] = ids
 
     def reorder(self, rows: torch.Tensor) -> None:
-        self[:] = [self[row] for row in rows]
+        self[:] = [list(self[row]) for row in rows]
 
 
 class Bigram:
@@ -191,6 +191,16 @@ def test_log_probabilities_are_those_of_the_model_before_the_settings_change_the
     [completion] = generate(trained(Bigram(table)), [2], settings, generators(1))
     assert (completion.tokens, completion.stop_reason) == ([1], "end of text")
     assert completion.log_probs == pytest.approx([math.log(0.8), math.log(0.5)])
+
+
+def test_a_piece_that_ends_a_text_is_no_part_of_its_tokens() -> None:
+    """Of x|yz|a the piece za takes the end of yz, whose y is text without a token; the end-of-text token has its ln p."""
+    stop = Stop(END, pieces=(b"za",), vocab={0: b"<end>", 1: b"x", 2: b"yz", 3: b"a"})
+    scored = GREEDY.model_copy(update={"log_probs": True})
+    requests = [Request([], torch.Generator()), Request([2], torch.Generator())]
+    cut, ended = generation.generate(trained(chain(1, 2, 3, END)), requests, scored, stop)
+    assert (cut.tokens, cut.rest, cut.stop_reason, cut.log_probs) == ([1], b"y", "stop text", [0.0])
+    assert (ended.tokens, ended.rest, ended.stop_reason, ended.log_probs) == ([3], b"", "end of text", [0.0, 0.0])
 
 
 def test_frequency_counts_what_was_written_and_not_the_prompt() -> None:

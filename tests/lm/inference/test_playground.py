@@ -8,7 +8,7 @@ import torch
 
 from stages.lm.bpe.tokenizer import Tokenizer
 from stages.lm.inference.loading import Trained
-from stages.lm.inference.playground import Playground
+from stages.lm.inference.playground import Playground, play
 from tests.lm.inference.test_generation import END, chain
 from tests.stage_runs import ROOT
 from tests.toy_line import Line
@@ -54,6 +54,13 @@ def test_a_mistake_is_said_and_the_session_goes_on(line: str, said: str) -> None
 
 def test_nothing_is_answered_after_quit() -> None:
     assert "abc" not in session("/quit", "a")
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two"])
+def test_threads_are_a_positive_number(threads: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        play(["--model", "one", "--tokenizer", "other", "--threads", threads])
+    assert f"argument --threads: {threads} is not a positive number" in capsys.readouterr().err
 
 
 def test_the_command_reads_what_is_piped_into_it(toy_line: Line) -> None:

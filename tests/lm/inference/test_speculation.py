@@ -12,12 +12,14 @@ from torch import Tensor
 from stages.lm.errors import UserError
 from stages.lm.inference.generation import Request, Text, collected, generate, sample_generator
 from stages.lm.inference.loading import Trained
-from stages.lm.inference.reading import reader
+from stages.lm.inference.reading import TransformerReader, reader
 from stages.lm.inference.sampling import shaped
 from stages.lm.inference.settings import DecodingSettings
 from stages.lm.inference.speculation import Tally, check, speculate, speculate_text
 from stages.lm.inference.stopping import Stop
-from tests.lm.inference.test_families import END, GREEDY, PROMPTS, model_of
+from stages.lm.models import registry
+from tests.lm.inference.test_families import END, GREEDY, PROMPTS, VOCAB, model_of
+from tests.lm.models.variants import CONTEXT, settings
 
 CPU = torch.device("cpu")
 DRAFTED_FOR = ["default", "GPT-2", "Vaswani", "shared heads", "sliding window", "Mistral", "strided", "ngram"]
@@ -35,9 +37,30 @@ def test_greedy_texts_are_the_same(name: str) -> None:
     plain = generate(model, requests, GREEDY, Stop())
     for draft, count in (("ngram", 3), (name, 4)):
         tally, settings = Tally(), GREEDY.model_copy(update={"draft": draft, "draft_tokens": count})
-        found = collected(speculate(model, trained(draft), requests, settings, Stop(), tally), len(requests))
+        found = collected(speculate(model, trained(draft), requests, settings, Stop(), tally), len(requests), Stop())
         assert [text.tokens for text in found] == [text.tokens for text in plain]
         assert tally.passes + tally.taken == 30 * len(requests)
+
+
+@pytest.mark.parametrize("context", [1, 2, 5, 8])
+def test_a_draft_may_see_less_than_it_drafts(context: int) -> None:
+    """It slides while it drafts, and what it drafted is rejected: it goes back to what it no longer sees."""
+    described, tally = settings(layers=1, context_length=context), Tally()
+    draft = Trained(registry.build(described, VOCAB, 7), END, CPU, "")
+    requests = [Request(prompt, sample_generator(0, number, 0)) for number, prompt in enumerate(PROMPTS)]
+    decoding = GREEDY.model_copy(update={"draft": "short", "draft_tokens": 8})
+    found = collected(speculate(trained("default"), draft, requests, decoding, Stop(), tally), len(requests), Stop())
+    assert [text.tokens for text in found] == [text.tokens for text in generate(trained("default"), requests, GREEDY, Stop())]
+    assert tally.taken < tally.drafted / 2
+
+
+def test_a_reader_that_slid_goes_back_to_at_least_half_a_context() -> None:
+    model, ids = trained("default"), torch.arange(100).remainder(19).tolist()
+    text = TransformerReader(model.model, CPU)
+    for length in (20, 30, 17, 60, 58, 45, 3, 100, 12):
+        found, seen = text.after(ids[:length], 1), ids[text.begin : length]
+        assert len(seen) >= min(length, CONTEXT // 2)
+        torch.testing.assert_close(found, model.model.advance(model.model.start(1), torch.tensor([seen])), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["default", "sliding window", "ngram"])

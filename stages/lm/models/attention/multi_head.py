@@ -84,7 +84,7 @@ class MultiHeadAttention(nn.Module):
 
     def start(self, batch: int, capacity: int, can_go_back: bool = False) -> OwnCache:
         """The cache of `batch` sequences of at most `capacity` positions; of a window alone, unless it is to go back."""
-        weight, window = self.k_proj.weight, None if can_go_back else self.pattern.window
+        weight, window = next(self.parameters()), None if can_go_back else self.pattern.window
         shape = (batch, self.num_kv_heads, min(window or capacity, capacity), self.d_head)
         return (WindowCache if window else KVCache)(*shape, weight.device, weight.dtype)
 

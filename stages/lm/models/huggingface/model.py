@@ -66,9 +66,10 @@ class HuggingFaceLM(nn.Module):
         """ln p(next | the last context_length tokens read): (batch, vocab)."""
         if [group.rows for group in state.groups] == [list(range(len(ids)))]:
             return self._read_on(state.groups[0], ids)
-        found = torch.empty(len(ids), self.vocab_size, device=ids.device)
+        found = torch.zeros(len(ids), self.vocab_size, device=ids.device)
         for group in state.groups:
-            found[group.rows] = self._read_on(group, ids[group.rows])
+            if group.ids.shape[1] < self.context_length:  # nobody looks any more at a row that is full while others are not
+                found[group.rows] = self._read_on(group, ids[group.rows])
         return found
 
     def _read_on(self, group: Group, ids: Tensor) -> Tensor:

@@ -46,6 +46,19 @@ def test_it_reads_on_and_slides_when_the_context_is_full(caches: bool, tmp_path:
         torch.testing.assert_close(found, torch.log_softmax(model(read)[:, -1], -1))
 
 
+def test_a_full_row_beside_others_is_not_read_on() -> None:
+    """Its text has ended: its window would slide, and a whole context be computed with every token of the others."""
+    model, shapes = randomised(built()), list[tuple[int, ...]]()
+    state, other = model.start(2), model.start(1)
+    model.advance(state, IDS[:, :CONTEXT])
+    model.advance(other, IDS[1:, :3])
+    state.put(torch.tensor([1]), other)
+    model.network.register_forward_pre_hook(lambda _, __, given: shapes.append(given["input_ids"].shape), with_kwargs=True)
+    found = model.advance(state, IDS[:, 3:4])
+    assert shapes == [(1, 1)]
+    torch.testing.assert_close(found[1:], torch.log_softmax(model(IDS[1:, :4])[:, -1], -1))
+
+
 def test_rows_that_have_read_different_numbers_of_tokens() -> None:
     """Rows 0 and 2 read three tokens and row 1 five; then they change places, and one of them is there twice."""
     model = randomised(built())
