@@ -17,7 +17,6 @@ from importlib import import_module
 from stages.lm import artifacts, script
 from stages.lm.accounting.devices import memory_of
 from stages.lm.accounting.estimate import estimate
-from stages.lm.accounting.fits import check
 from stages.lm.accounting.settings import EstimateSettings
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
@@ -40,9 +39,7 @@ def main() -> None:
     modules = {registry.module_of(settings.model.family)}
     with artifacts.writing(args.out, "estimate", settings.resolved(), {"tokens": tokens}, modules) as draft:
         draft.volatile = {"stats.json", "README.md"}
-        stats = estimate(settings, vocab_size, train)
-        if args.options.fits:
-            check("training", settings, vocab_size, stats["memory_bytes"]["total"], args.options.fits)
+        stats = estimate(settings, vocab_size, train, args.options.fits)
         shown = table(stats)
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", f"# What training will cost\n\n```\n{shown}\n```\n")

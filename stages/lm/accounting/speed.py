@@ -27,7 +27,7 @@ UNREHEARSED = (DataDependentOutputException, DynamicOutputShapeException, NotImp
 
 
 def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per_step: int) -> dict[str, Any]:
-    """Seconds of a step and where they go; nothing for what no profile covers: GPUs here, compiled models, counts.
+    """Seconds of a step of one process and where they go; nothing for what no profile covers: GPUs here, compiled models, counts.
 
     The share of the peak counts the FLOPs that the model needs, not those that kernels repeat.
     """
@@ -42,12 +42,12 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
     except UNREHEARSED:
         return {}
     parts = breakdown(operations, machine)
-    seconds = parts.pop("total") / settings.machine.devices
+    seconds = parts.pop("total")
     return {
         "machine": settings.machine.device,
         "seconds_per_step": seconds,
         "tokens_per_second": batch.tokens / seconds,
-        "utilisation": flops_per_step / seconds / settings.machine.devices / machine.peak(training.precision),
+        "utilisation": flops_per_step / seconds / machine.peak(training.precision),
         "shares": {part: share / sum(parts.values()) for part, share in parts.items()},
     }
 
@@ -88,9 +88,9 @@ def _seconds_per_token(model: ModelSettings, vocab_size: int, texts: int, machin
     return float(seconds / (tokens * texts))
 
 
-def price(seconds: float, machine: MachineSettings) -> dict[str, float]:
+def price(seconds: float, machine: MachineSettings, devices: int = 1) -> dict[str, float]:
     """Energy in kWh and money in the settings' currency for so many seconds of all devices; what is not known is left out."""
-    hours = machine.devices * seconds / 3600
+    hours = devices * seconds / 3600
     watts = machine.watts or (DEVICES[machine.device].watts if machine.device != "here" else None)
     found: dict[str, float] = {} if watts is None else {"energy_kwh": hours * watts / 1000}
     rates: Mapping[str, float | None] = {

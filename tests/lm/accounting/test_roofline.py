@@ -132,7 +132,7 @@ def test_matrices_that_do_not_stay_in_the_cache_wait_for_memory() -> None:
 
 def test_energy_and_money() -> None:
     """Two H100 for 100 hours: 140 kWh; at 0.30 a kWh and 2.50 a device and hour, 42 and 500."""
-    two = MachineSettings(device="h100", devices=2, price_per_kwh=0.3, price_per_device_hour=2.5)
-    assert price(360_000, two) == pytest.approx({"energy_kwh": 140.0, "cost": 542.0})
+    rented = MachineSettings(device="h100", price_per_kwh=0.3, price_per_device_hour=2.5)
+    assert price(360_000, rented, devices=2) == pytest.approx({"energy_kwh": 140.0, "cost": 542.0})
     assert price(360_000, MachineSettings()) == {}
     assert price(3600, MachineSettings(watts=50, price_per_kwh=0.4)) == pytest.approx({"energy_kwh": 0.05, "cost": 0.02})
