@@ -162,6 +162,15 @@ def test_by_its_data_sheet_each_device_does_its_share(run: Callable[..., Path]) 
     assert two["time"]["energy_kwh"] == pytest.approx(2 * 0.7 * two["time"]["seconds"] / 3600)
 
 
+def test_products_are_rounded_to_tf32_unless_they_have_to_be_exact(run: Callable[..., Path]) -> None:
+    """An H100 does 494.5e12 of the one and 67e12 of the other a second; the calls that so small a step waits for are the same."""
+    rounded, exact = (
+        artifacts.read(run(trained_with(**more) | {"machine": {"device": "h100"}}), "estimate").json("stats.json")["predicted"]
+        for more in ({}, {"matmul_precision": "highest"})
+    )
+    assert exact["utilisation"] / rounded["utilisation"] == pytest.approx(494.5 / 67, rel=0.01)
+
+
 def test_the_largest_batch_is_said(
     tmp_path: Path, tokens: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,7 +34,7 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
     training = settings.training
     if training.compile and settings.machine.device == "here":
         return {}
-    machine = _machine(settings, lambda: _profile().of_training(training))
+    machine = _machine(settings, training.matmul_precision == "highest", lambda: _profile().of_training(training))
     if machine is None:
         return {}
     try:
@@ -57,7 +57,8 @@ def predict_writing(settings: EstimateSettings, vocab_size: int) -> dict[str, fl
     model = settings.model
     if model.task != "language model" or model.trained_by != "gradient":
         return {}
-    machine = _machine(settings, lambda: _profile().of_writing(settings.training.threads))
+    # The decode stage leaves products exact, as torch does.
+    machine = _machine(settings, True, lambda: _profile().of_writing(settings.training.threads))
     if machine is None:
         return {}
     try:
@@ -70,11 +71,11 @@ def _profile() -> Any:
     return import_module("stages.lm.accounting.profile")
 
 
-def _machine(settings: EstimateSettings, profile_of: Callable[[], Machine | None]) -> Machine | None:
-    """What the settings name; None where this machine has no profile, as GPUs have none."""
+def _machine(settings: EstimateSettings, exact: bool, profile_of: Callable[[], Machine | None]) -> Machine | None:
+    """What the settings name, with exact products in fp32 or not; None where this machine has no profile, as GPUs have none."""
     named = settings.machine
     if named.device != "here":
-        return Sheet(DEVICES[named.device], named.attainable)
+        return Sheet(DEVICES[named.device], named.attainable, exact)
     return None if settings.training.device != "cpu" and torch.cuda.is_available() else profile_of()
 
 
