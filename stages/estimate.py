@@ -47,7 +47,15 @@ def main() -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fits", type=memory_of, metavar="MEMORY", help="refuse a training that needs more, as 80GB or h100")
+    parser.add_argument("--fits", type=limit_of, metavar="MEMORY", help="refuse a training that needs more, as 80GB or h100")
+
+
+def limit_of(text: str) -> int:
+    """`memory_of`, with an error whose text argparse shows."""
+    try:
+        return memory_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -138,6 +138,27 @@ def test_a_limit_is_held_before_any_step(run: Callable[..., Path], asked: list[T
     assert not asked
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            ["--config", "c", "--tokens", "t", "--out", "o", "--fits", "80"],
+            "'80' is no amount of memory; write a number and one of kB",
+        ),
+        (["profile", "--threads", "0"], "'0' is no number of threads; write a whole number from 1 on"),
+        (["profile", "--threads", "two"], "'two' is no number of threads; write a whole number from 1 on"),
+    ],
+)
+def test_options_that_say_nothing_are_refused_with_what_would(
+    given: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["estimate", *given])
+    monkeypatch.setattr("stages.lm.accounting.profile.of_writing", lambda *_, **__: pytest.fail("nothing is to be measured"))
+    with pytest.raises(SystemExit, match="2"):
+        estimate.main()
+    assert said in capsys.readouterr().err
+
+
 def test_several_processes_are_so_many_devices(run: Callable[..., Path], asked: list[TrainingSettings]) -> None:
     """Four do together four times what one does with a quarter of the batch, and draw four times the power: for a quarter of the
     time."""
