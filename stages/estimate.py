@@ -4,10 +4,10 @@ python -m stages.estimate --config FILE --tokens DIR [--fits MEMORY] --out DIR
 python -m stages.estimate largest-batch --config FILE --tokens DIR [--memory 4GB]
 python -m stages.estimate profile [--precision bf16] [--threads 2]
 
-The settings are those of the train stage, `machine`, which may name another device than this machine, and `spread`, the processes
-that share the work. The second command
-finds by real steps, from where the estimate says, the largest batch that runs within a limit of memory. The third measures this
-machine, so that estimates can say where the time goes and how fast a model will write.
+The settings are those of the train stage, `machine`, which may name another device than this machine, `spread`, the processes
+that share the work, and `texts_at_once`, how many the model will write side by side. The second command finds by real steps, from
+where the estimate says, the largest batch that runs within a limit of memory. The third measures this machine, so that estimates
+can say where the time goes and how fast a model will write.
 """
 
 import argparse

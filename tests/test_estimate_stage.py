@@ -192,6 +192,14 @@ def test_products_are_rounded_to_tf32_unless_they_have_to_be_exact(run: Callable
     assert exact["utilisation"] / rounded["utilisation"] == pytest.approx(494.5 / 67, rel=0.01)
 
 
+def test_the_speed_of_writing_is_said_for_as_many_texts_as_the_run_writes_at_once(run: Callable[..., Path]) -> None:
+    """Two wait for the same calls as one, and are twice as fast."""
+    settings = GPT | {"machine": {"device": "h100"}, "texts_at_once": 2}
+    speeds = artifacts.read(run(settings), "estimate").json("stats.json")["decoding"]["tokens_per_second"]
+    assert list(speeds) == ["1 at once", "2 at once", "16 at once"]
+    assert speeds["2 at once"] == pytest.approx(2 * speeds["1 at once"], rel=0.05)
+
+
 def test_the_largest_batch_is_said(
     tmp_path: Path, tokens: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

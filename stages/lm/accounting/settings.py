@@ -41,10 +41,12 @@ class SpreadSettings(Settings):
 
 
 class EstimateSettings(TrainSettings):
-    """Settings of the estimate stage: those of training, the machine, and the processes."""
+    """Settings of the estimate stage: those of training, the machine, the processes, and what is known of decoding."""
 
     machine: MachineSettings = MachineSettings()
     spread: SpreadSettings = SpreadSettings()
+    texts_at_once: PositiveInt = 1
+    """How many texts the trained model will write at once: the speed of that is estimated too."""
 
     @property
     def alone(self) -> Self:
@@ -53,4 +55,5 @@ class EstimateSettings(TrainSettings):
         return self.with_training({"batch_size": share}).model_copy(update={"spread": SpreadSettings()})
 
     def resolved(self) -> dict[str, object]:
-        return super().resolved() | {"machine": self.machine.resolved(), "spread": self.spread.resolved()}
+        own = {"machine": self.machine.resolved(), "spread": self.spread.resolved(), "texts_at_once": self.texts_at_once}
+        return super().resolved() | own

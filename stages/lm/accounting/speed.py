@@ -22,6 +22,7 @@ from stages.lm.training.batches import Batch
 PROMPT, TOKENS = 16, 128
 """The texts by which the speed of writing is told: tokens of their prompts, and tokens written."""
 AT_ONCE = (1, 16)
+"""How many, beside as many as the run will write at once."""
 UNREHEARSED = (DataDependentOutputException, DynamicOutputShapeException, NotImplementedError, UserError)
 """What ends a rehearsal: shapes that depend on numbers, of which there are none, and kernels that want another device."""
 
@@ -62,7 +63,8 @@ def predict_writing(settings: EstimateSettings, vocab_size: int) -> dict[str, fl
     if machine is None:
         return {}
     try:
-        return {f"{texts} at once": 1 / _seconds_per_token(model, vocab_size, texts, machine) for texts in AT_ONCE}
+        asked = sorted({*AT_ONCE, settings.texts_at_once})
+        return {f"{texts} at once": 1 / _seconds_per_token(model, vocab_size, texts, machine) for texts in asked}
     except UNREHEARSED:
         return {}
 

@@ -111,7 +111,7 @@ class DecodingSettings(SamplingSettings):
     @property
     def at_once(self) -> int:
         """How many texts are written at once."""
-        return 1 if self.draft else self.batch_size or self.samples
+        return 1 if self.draft else min(self.batch_size or self.samples, self.samples * len(self.prompts))
 
     @property
     def is_plain(self) -> bool:
