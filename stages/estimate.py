@@ -4,10 +4,10 @@ python -m stages.estimate --config FILE --tokens DIR [--fits MEMORY] --out DIR
 python -m stages.estimate largest-batch --config FILE --tokens DIR [--memory 4GB]
 python -m stages.estimate profile [--precision bf16] [--threads 2]
 
-The settings are those of the train stage, `machine`, which may name another device than this machine, and `spread`, the processes
-that share the work. The second command
-finds by real steps, from where the estimate says, the largest batch that runs within a limit of memory. The third measures this
-machine, so that estimates can say where the time goes and how fast a model will write.
+The settings are those of the train stage, `machine`, which may name another device than this machine, `spread`, the processes
+that share the work, and `texts_at_once`, how many the model will write side by side. The second command finds by real steps, from
+where the estimate says, the largest batch that runs within a limit of memory. The third measures this machine, so that estimates
+can say where the time goes and how fast a model will write.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from importlib import import_module
 from stages.lm import artifacts, script
 from stages.lm.accounting.devices import memory_of
 from stages.lm.accounting.estimate import estimate
-from stages.lm.accounting.fits import check
 from stages.lm.accounting.settings import EstimateSettings
 from stages.lm.accounting.table import table
 from stages.lm.models import registry
@@ -40,9 +39,7 @@ def main() -> None:
     modules = {registry.module_of(settings.model.family)}
     with artifacts.writing(args.out, "estimate", settings.resolved(), {"tokens": tokens}, modules) as draft:
         draft.volatile = {"stats.json", "README.md"}
-        stats = estimate(settings, vocab_size, train)
-        if args.options.fits:
-            check("training", settings, vocab_size, stats["memory_bytes"]["total"], args.options.fits)
+        stats = estimate(settings, vocab_size, train, args.options.fits)
         shown = table(stats)
         draft.write_json("stats.json", stats)
         draft.write_text("README.md", f"# What training will cost\n\n```\n{shown}\n```\n")
@@ -50,7 +47,15 @@ def main() -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--fits", type=memory_of, metavar="MEMORY", help="refuse a training that needs more, as 80GB or h100")
+    parser.add_argument("--fits", type=limit_of, metavar="MEMORY", help="refuse a training that needs more, as 80GB or h100")
+
+
+def limit_of(text: str) -> int:
+    """`memory_of`, with an error whose text argparse shows."""
+    try:
+        return memory_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -12,10 +12,13 @@ from tests.pipeline import ROOT, TINY, Project
 pytestmark = pytest.mark.slow
 
 PLACEHOLDER = re.compile(r"results/(\w+)/([\w-]+)-…")
-PARTS = ("evaluation", "training", "hub", "inference", "models/huggingface", "sweeps", "scaling", "grading")
+PARTS = ("evaluation", "training", "hub", "inference", "models/huggingface", "sweeps", "scaling", "grading",
+         "accounting")  # fmt: skip
 PAGES = ("README.md", *(f"stages/lm/{part}/README.md" for part in PARTS))
 ONLY_PLANNED = ("--configfile", "--config ")
 """Commands that would download a corpus or train for long are planned, not run."""
+ONLY_EXPLAINED = ("stages.estimate profile", "benchmarks/estimates.py")
+"""Commands that measure a machine at rest, as none is that runs tests, only say how they are called."""
 
 
 def commands() -> list[str]:
@@ -57,6 +60,8 @@ def test_command(project: Project, command: str, request: pytest.FixtureRequest)
         words[1:1] = ["-o", ".venv/installed"] if words[1:] == ["run"] else ["-n", "-o", ".venv/installed"]
     elif words[0] == "snakemake" and any(option in command for option in ONLY_PLANNED):
         words.append("-n")
+    elif any(name in command for name in ONLY_EXPLAINED):
+        words.append("--help")
     done = project.run(*words)
     if command == "make run":
         report = done.stdout.rstrip().splitlines()[-1]

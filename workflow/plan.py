@@ -112,7 +112,12 @@ def add_experiment(
             job=execution.job("tokenize"),
         )
     )
-    promised = {"machine": execution.machine.resolved(), "spread": execution.spread(experiment).resolved()}
+    # Of decoding an estimate knows one number: other prompts are no reason to make it again.
+    promised = {
+        "machine": execution.machine.resolved(),
+        "spread": execution.spread(experiment).resolved(),
+        "texts_at_once": experiment.decoding.at_once,
+    }
     estimate = add("estimate", {**training.resolved(), **promised}, None, tokens=tokens)
     options = (*training_options(execution, tokenizer), "--estimate", f"results/{estimate.id}")
     train = Node.training(name, training, tokens, options, experiment.job.over(execution.job("train")), estimate)

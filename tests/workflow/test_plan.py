@@ -34,7 +34,9 @@ def test_a_setting_moves_its_stage_and_what_follows() -> None:
     assert moved("corpora.toy.documents", 11) == everything
     assert moved("tokenizers.bpe.vocab_size", 301) == everything - {"corpus"}
     assert moved("experiments.gpt.training.steps", 6) == {"estimate", "train", "evaluate", "decode", "export", "report"}
-    assert moved("experiments.gpt.decoding", {"temperature": 0.5}) == {"decode", "report"}
+    assert moved("experiments.gpt.decoding", {"temperature": 0.5, "prompts": ["Once", "Twice"]}) == {"decode", "report"}
+    assert moved("experiments.gpt.decoding", {"batch_size": 9}) == {"decode", "report"}  # there is one text
+    assert moved("experiments.gpt.decoding", {"samples": 3}) == {"estimate", "decode", "report"}
     assert moved("experiments.gpt.evaluation", {"seed": 5}) == {"evaluate", "export", "report"}
     assert moved("experiments.gpt.export", {"top_k": 5}) == {"export", "report"}
     assert moved("title", "Another") == {"report"}

@@ -1,10 +1,10 @@
 """How fast this machine trains this model, from a few real steps of the run's own shapes."""
 
-import os
 import time
 from typing import Any, cast
 
 import numpy as np
+import torch
 from torch import nn
 
 from stages.lm.accounting import huggingface
@@ -26,21 +26,18 @@ SECONDS = 2.0
 COUNTED_TOKENS = 200_000
 
 
-def physical_memory() -> int:
-    """Bytes of memory in this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def calibrate_batch(settings: ModelSettings, training: TrainingSettings, vocab_size: int, batch: Batch) -> dict[str, Any]:
-    """Train a few steps on one batch: the median seconds of a step, tokens per second, and the matrix-product peak."""
+    """Train a few steps on one batch: the median seconds of a step, tokens per second, and the peak of a micro-batch's matrix
+    product."""
     _, *times = step_times(settings, training, vocab_size, batch)
     device = machine.prepare(training)
     seconds = float(np.median(times))
+    rows = batch.tokens * training.micro_batch // training.batch_size
     return {
         "steps": len(times),
         "seconds_per_step": seconds,
         "tokens_per_second": batch.tokens / seconds,
-        "matmul_flops_per_second": machine.matmul_rate((batch.tokens, *largest_matrix(settings, vocab_size)), training, device),
+        "matmul_flops_per_second": machine.matmul_rate((rows, *largest_matrix(settings, vocab_size)), training, device),
     }
 
 
@@ -56,6 +53,11 @@ def step_times(
         learner.step(batch, training.learning_rate).loss.item()  # waits for the device
         times.append(time.perf_counter() - began)
     return times
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a step ended for want of memory; torch's allocator on a CPU has no kind of error of its own."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def largest_matrix(settings: ModelSettings, vocab_size: int) -> tuple[int, int]:

@@ -5,7 +5,6 @@ was stopped ends with the bytes of one that was not, wherever it goes on.
 """
 
 import logging
-import math
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -13,12 +12,10 @@ from typing import Any
 
 from stages.lm.accounting import compiling
 from stages.lm.accounting.batches import Lengths
-from stages.lm.accounting.fits import largest
+from stages.lm.accounting.fits import fitting
 from stages.lm.accounting.free_memory import spare_memory
 from stages.lm.accounting.settings import EstimateSettings, SpreadSettings
 from stages.lm.accounting.sizes import shown
-from stages.lm.accounting.spread_memory import memory_of_each
-from stages.lm.errors import UserError
 from stages.lm.tokens import PairArray
 from stages.lm.training import machine
 from stages.lm.training.job import Job
@@ -66,20 +63,3 @@ def apart(is_needed: bool, function: Callable[..., int], *arguments: Any) -> int
         return function(*arguments)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
-
-
-def fitting(settings: EstimateSettings, vocab_size: int, limit: int, lengths: Lengths | None) -> int:
-    """The largest micro-batch within `limit` bytes, cut evenly, so that a little more or less memory chooses the same. Raises
-    UserError where not even one sequence fits."""
-    share = settings.spread.share_of(settings.training.batch_size)
-
-    def peak(size: int) -> int:
-        return memory_of_each(settings.with_training({"micro_batch_size": size}), vocab_size, lengths=lengths)["total"]
-
-    size = largest(peak, share, limit)
-    if not size:
-        raise UserError(
-            f"training.micro_batch_size: by the estimate even one sequence at a time needs {shown(peak(1))}, more than the "
-            f"{shown(limit)} that are free; set training.activation_checkpointing, take a smaller model, or set 1 and try"
-        )
-    return math.ceil(share / math.ceil(share / size))

@@ -1,9 +1,11 @@
 """Whether a training fits into a device's memory, and with which micro-batches it would."""
 
 import itertools
+import math
 from collections.abc import Callable
 from functools import partial
 
+from stages.lm.accounting.batches import Lengths
 from stages.lm.accounting.largest_batch import last_below
 from stages.lm.accounting.settings import EstimateSettings
 from stages.lm.accounting.sizes import shown
@@ -64,3 +66,20 @@ def remedy(settings: EstimateSettings, vocab_size: int | None, limit: int) -> st
 def largest(peak: Callable[[int], int], most: int, limit: int) -> int:
     """The largest micro-batch up to `most` whose `peak` is within `limit`; 0 if there is none."""
     return most if peak(most) <= limit else last_below(peak, limit)
+
+
+def fitting(settings: EstimateSettings, vocab_size: int, limit: int, lengths: Lengths | None) -> int:
+    """The largest micro-batch within `limit` bytes, cut evenly, so that a little more or less memory chooses the same. Raises
+    UserError where not even one sequence fits."""
+    share = settings.spread.share_of(settings.training.batch_size)
+
+    def peak(size: int) -> int:
+        return memory_of_each(settings.with_training({"micro_batch_size": size}), vocab_size, lengths=lengths)["total"]
+
+    size = largest(peak, share, limit)
+    if not size:
+        raise UserError(
+            f"training.micro_batch_size: by the estimate even one sequence at a time needs {shown(peak(1))}, more than the "
+            f"{shown(limit)} that are free; set training.activation_checkpointing, take a smaller model, or set 1 and try"
+        )
+    return math.ceil(share / math.ceil(share / size))

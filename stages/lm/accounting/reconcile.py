@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from stages.lm.accounting.flops import PASSES
-
 
 class Row(NamedTuple):
     """One quantity."""
@@ -35,17 +33,16 @@ def reconcile(
     """Every quantity of the estimate beside its measurement.
 
     estimate: stats.json of the estimate. trained, timing: stats.json and timing.json of the training. writing: timing.json of the
-    decoding, of a language model. Operations are measured by the tokens that were really read, at the operations of one; those of
-    one are held to torch's counter by tests, not by every run. What multiplies nothing has none.
+    decoding, of a language model. Operations are not counted by a run, so theirs are not compared; tests hold those of a token to
+    torch's counter. What multiplies nothing has none.
     """
     trained, timing, writing = trained or {}, timing or {}, writing or {}
-    flops, time, tokens = estimate["flops"], estimate["time"], trained.get("tokens")
-    forward = sum(value for name, value in flops["forward_per_token"].items() if name != "total")
+    time = estimate["time"]
     written = estimate.get("decoding", {}).get("tokens_per_second", {}).get(f"{writing.get('at_once')} at once")
     return [
         Row("parameters", "", estimate["parameters"]["total"], trained.get("parameters")),
-        Row("tokens", "", estimate.get("tokens"), tokens),
-        Row("operations", "FLOP", flops["training_total"] or None, PASSES * forward * (tokens or 0) or None),
+        Row("tokens", "", estimate.get("tokens"), trained.get("tokens")),
+        Row("operations", "FLOP", estimate["flops"]["training_total"] or None, None),
         Row("peak memory", "bytes", estimate["memory_bytes"]["total"], timing.get("training_memory_bytes")),
         Row("training time", "seconds", time["seconds"], timing.get("seconds")),
         Row("tokens a second", "tokens/s", time["tokens_per_second"], timing.get("tokens_per_second")),

@@ -29,15 +29,17 @@ class Sheet:
     CALL = 5e-6
     """Seconds to start a kernel; they overlap with the kernels before, so that only what is shorter is prolonged."""
 
-    def __init__(self, device: Device, attainable: float) -> None:
+    def __init__(self, device: Device, attainable: float, exact: bool = True) -> None:
+        """`exact`: products of fp32 numbers are not rounded to TF32."""
         self.device, self.attainable = device, attainable
+        self.rates = {"fp32": device.fp32 if exact else device.tf32, "bf16": device.bf16}
 
     def peak(self, precision: str) -> float:
-        return self.device.peak(precision)
+        return self.rates[precision]
 
     def seconds(self, operation: Operation, together: int) -> dict[str, float]:  # noqa: ARG002, all of it comes from memory
-        wide = "float32" in operation.kind
-        arithmetic = operation.flops / (self.attainable * (self.device.fp32 if wide else self.device.bf16))
+        precision = "fp32" if "float32" in operation.kind else "bf16"
+        arithmetic = operation.flops / (self.attainable * self.peak(precision))
         traffic = operation.bytes / (self.attainable * self.device.bandwidth)
         busy = max(arithmetic, traffic)
         called = max(0.0, self.CALL - busy) if operation.bytes else 0.0

@@ -22,19 +22,20 @@ from stages.lm.training.batches import Batch
 PROMPT, TOKENS = 16, 128
 """The texts by which the speed of writing is told: tokens of their prompts, and tokens written."""
 AT_ONCE = (1, 16)
+"""How many, beside as many as the run will write at once."""
 UNREHEARSED = (DataDependentOutputException, DynamicOutputShapeException, NotImplementedError, UserError)
 """What ends a rehearsal: shapes that depend on numbers, of which there are none, and kernels that want another device."""
 
 
 def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per_step: int) -> dict[str, Any]:
-    """Seconds of a step and where they go; nothing for what no profile covers: GPUs here, compiled models, counts.
+    """Seconds of a step of one process and where they go; nothing for what no profile covers: GPUs here, compiled models, counts.
 
     The share of the peak counts the FLOPs that the model needs, not those that kernels repeat.
     """
     training = settings.training
     if training.compile and settings.machine.device == "here":
         return {}
-    machine = _machine(settings, lambda: _profile().of_training(training))
+    machine = _machine(settings, training.matmul_precision == "highest", lambda: _profile().of_training(training))
     if machine is None:
         return {}
     try:
@@ -42,12 +43,12 @@ def predict(settings: EstimateSettings, vocab_size: int, batch: Batch, flops_per
     except UNREHEARSED:
         return {}
     parts = breakdown(operations, machine)
-    seconds = parts.pop("total") / settings.machine.devices
+    seconds = parts.pop("total")
     return {
         "machine": settings.machine.device,
         "seconds_per_step": seconds,
         "tokens_per_second": batch.tokens / seconds,
-        "utilisation": flops_per_step / seconds / settings.machine.devices / machine.peak(training.precision),
+        "utilisation": flops_per_step / seconds / machine.peak(training.precision),
         "shares": {part: share / sum(parts.values()) for part, share in parts.items()},
     }
 
@@ -57,11 +58,13 @@ def predict_writing(settings: EstimateSettings, vocab_size: int) -> dict[str, fl
     model = settings.model
     if model.task != "language model" or model.trained_by != "gradient":
         return {}
-    machine = _machine(settings, lambda: _profile().of_writing(settings.training.threads))
+    # The decode stage leaves products exact, as torch does.
+    machine = _machine(settings, True, lambda: _profile().of_writing(settings.training.threads))
     if machine is None:
         return {}
     try:
-        return {f"{texts} at once": 1 / _seconds_per_token(model, vocab_size, texts, machine) for texts in AT_ONCE}
+        asked = sorted({*AT_ONCE, settings.texts_at_once})
+        return {f"{texts} at once": 1 / _seconds_per_token(model, vocab_size, texts, machine) for texts in asked}
     except UNREHEARSED:
         return {}
 
@@ -70,11 +73,11 @@ def _profile() -> Any:
     return import_module("stages.lm.accounting.profile")
 
 
-def _machine(settings: EstimateSettings, profile_of: Callable[[], Machine | None]) -> Machine | None:
-    """What the settings name; None where this machine has no profile, as GPUs have none."""
+def _machine(settings: EstimateSettings, exact: bool, profile_of: Callable[[], Machine | None]) -> Machine | None:
+    """What the settings name, with exact products in fp32 or not; None where this machine has no profile, as GPUs have none."""
     named = settings.machine
     if named.device != "here":
-        return Sheet(DEVICES[named.device], named.attainable)
+        return Sheet(DEVICES[named.device], named.attainable, exact)
     return None if settings.training.device != "cpu" and torch.cuda.is_available() else profile_of()
 
 
@@ -88,9 +91,9 @@ def _seconds_per_token(model: ModelSettings, vocab_size: int, texts: int, machin
     return float(seconds / (tokens * texts))
 
 
-def price(seconds: float, machine: MachineSettings) -> dict[str, float]:
+def price(seconds: float, machine: MachineSettings, devices: int = 1) -> dict[str, float]:
     """Energy in kWh and money in the settings' currency for so many seconds of all devices; what is not known is left out."""
-    hours = machine.devices * seconds / 3600
+    hours = devices * seconds / 3600
     watts = machine.watts or (DEVICES[machine.device].watts if machine.device != "here" else None)
     found: dict[str, float] = {} if watts is None else {"energy_kwh": hours * watts / 1000}
     rates: Mapping[str, float | None] = {

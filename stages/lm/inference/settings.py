@@ -140,7 +140,8 @@ class DecodingSettings(SamplingSettings):
     @property
     def at_once(self) -> int:
         """How many texts are written at once."""
-        return 1 if self.draft or self.beams > 1 else self.batch_size or self.samples
+        alone = self.draft is not None or self.beams > 1
+        return 1 if alone else min(self.batch_size or self.samples, self.samples * len(self.prompts))
 
     @property
     def is_plain(self) -> bool:

@@ -37,6 +37,17 @@ def test_an_h100_turns_at_295_operations_a_byte() -> None:
     assert sheet.seconds(work(297e9, moved=10**9), 0)["matrix products"] == pytest.approx(297e9 / 989.5e12)
 
 
+@pytest.mark.parametrize(("name", "tf32"), [("a100", 156e12), ("h100", 494.5e12), ("b200", 1100e12), ("desktop", 1.152e12)])
+def test_products_of_fp32_that_need_not_be_exact_are_those_of_tf32(name: str, tf32: float) -> None:
+    """Dense rates of data sheets; processors have no such format."""
+    device = DEVICES[name]
+    for exact, rate in ((True, device.fp32), (False, tf32)):
+        sheet = Sheet(device, 0.5, exact)
+        assert sheet.seconds(work(1e12, "float32"), 0)["matrix products"] == pytest.approx(1e12 / (0.5 * rate))
+        assert sheet.seconds(work(1e12), 0)["matrix products"] == pytest.approx(1e12 / (0.5 * device.bf16))
+        assert (sheet.peak("fp32"), sheet.peak("bf16")) == pytest.approx((rate, device.bf16))
+
+
 def test_short_operations_wait_for_their_call() -> None:
     found = breakdown({Operation("aten::add.Tensor float32", (), 0, 3350): 1000}, Sheet(DEVICES["h100"], 1.0))
     assert found["memory"] == pytest.approx(1000 * 1e-9)
@@ -132,7 +143,7 @@ def test_matrices_that_do_not_stay_in_the_cache_wait_for_memory() -> None:
 
 def test_energy_and_money() -> None:
     """Two H100 for 100 hours: 140 kWh; at 0.30 a kWh and 2.50 a device and hour, 42 and 500."""
-    two = MachineSettings(device="h100", devices=2, price_per_kwh=0.3, price_per_device_hour=2.5)
-    assert price(360_000, two) == pytest.approx({"energy_kwh": 140.0, "cost": 542.0})
+    rented = MachineSettings(device="h100", price_per_kwh=0.3, price_per_device_hour=2.5)
+    assert price(360_000, rented, devices=2) == pytest.approx({"energy_kwh": 140.0, "cost": 542.0})
     assert price(360_000, MachineSettings()) == {}
     assert price(3600, MachineSettings(watts=50, price_per_kwh=0.4)) == pytest.approx({"energy_kwh": 0.05, "cost": 0.02})
