@@ -50,17 +50,22 @@ def code_report(submission: Path, ready_made: Sequence[str]) -> CodeReport:
             name = legible(path.relative_to(submission).as_posix())
             report.files += 1
             try:
-                if path.stat().st_size > LARGEST:
-                    raise ValueError
-                text = path.read_text(encoding="utf-8")
-                tree = ast.parse(text)
+                _read(report, path, name, ready_made)
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 report.unreadable.append(name)
-                continue
-            report.lines += len(text.splitlines())
-            _functions(report, tree, name)
-            report.ready_made += [f"{used} in {name}, line {line}" for used, line in _uses(tree, ready_made)]
     return report
+
+
+def _read(report: CodeReport, path: Path, name: str, ready_made: Sequence[str]) -> None:
+    """Raises SyntaxError, ValueError, RecursionError or MemoryError for what is no handwriting."""
+    if path.stat().st_size > LARGEST:
+        raise ValueError
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    used = [f"{use} in {name}, line {line}" for use, line in _uses(tree, ready_made)]
+    _functions(report, tree, name)
+    report.lines += len(text.splitlines())
+    report.ready_made += used
 
 
 def _functions(report: CodeReport, tree: ast.Module, name: str) -> None:
