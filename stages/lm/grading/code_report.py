@@ -9,6 +9,8 @@ from stages.lm.grading.submission import files, legible
 
 LARGEST = 1 << 20
 """Bytes of a file that is parsed; longer ones are no one's handwriting."""
+IMPORTABLE = (".py", ".pyc", ".so")
+"""Ends of names of what Python imports; only the first can be read."""
 SHOWN = 20
 
 
@@ -46,7 +48,7 @@ def code_report(submission: Path, ready_made: Sequence[str]) -> CodeReport:
     """Look at all code; `ready_made` are dotted names of what a submission should not use."""
     report = CodeReport()
     for path in files(submission):
-        if path.suffix == ".py":
+        if path.suffix in IMPORTABLE:
             name = legible(path.relative_to(submission).as_posix())
             report.files += 1
             try:

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from stages.lm.grading import packing
 from stages.lm.grading.isolation import Bounds
 from stages.lm.grading.processes import family, forget_peak, peak_of, resident
 from stages.lm.grading.rubric import Limits
-from stages.lm.grading.submission import is_usable, legible
+from stages.lm.grading.submission import copy, legible
 from stages.lm.provenance import ROOT
 
 CHILD = ROOT / "stages/lm/grading/child.py"
@@ -208,15 +207,10 @@ def examined(submission: Path, limits: Limits, module: str) -> Iterator[Examinee
     """A copy of the submission at work, in a scratch folder that is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as scratch:
         folder, work = Path(scratch, "submission"), Path(scratch, "work")
-        shutil.copytree(submission, folder, ignore=_useless)
+        copy(submission, folder)
         work.mkdir()
         examinee = Examinee(folder, work, limits, module)
         try:
             yield examinee
         finally:
             examinee.stop()
-
-
-def _useless(folder: str, names: list[str]) -> set[str]:
-    """What of a folder is not copied."""
-    return {name for name in names if not is_usable(Path(folder, name))}

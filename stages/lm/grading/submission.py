@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def content(submission: Path) -> str:
     """A hash over the names and bytes of its files."""
     lines = [f"{sha256(path)}  {path.relative_to(submission).as_posix()}\n" for path in files(submission)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def copy(submission: Path, folder: Path) -> None:
+    """Copy its files, and no others: what runs is what is measured, hashed and shown."""
+    folder.mkdir()
+    for path in files(submission):
+        target = folder / path.relative_to(submission)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def too_large(submission: Path, limit_mb: int) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.lm.grading.submission import content, files
+from stages.lm.grading.submission import SKIPPED, content, copy, files
 
 
 @pytest.fixture
@@ -52,3 +52,13 @@ def test_folders_in_folders_without_end(submission: Path) -> None:
         os.chdir("d")
     os.chdir(above)
     assert [path.name for path in files(submission)] == ["adapters.py"]
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_what_is_not_looked_at_is_not_there_to_be_run(name: str, submission: Path, tmp_path: Path) -> None:
+    (submission / "package" / name).mkdir(parents=True)
+    (submission / "package" / name / "hidden.py").write_text("")
+    (submission / "package/shown.py").write_text("")
+    copy(submission, tmp_path / "copy")
+    assert [path.name for path in files(tmp_path / "copy")] == ["adapters.py", "shown.py"]
+    assert not list((tmp_path / "copy").rglob("hidden.py"))
