@@ -27,6 +27,8 @@ from stages.lm.grading.submission import copy, legible
 from stages.lm.provenance import ROOT
 
 CHILD = ROOT / "stages/lm/grading/child.py"
+UNTOUCHED = ("-P", "-s")
+"""Python that imports nothing from the folder it is in, nor from a user's own; -I would, but makes every run's hashes others."""
 START_SECONDS = 120.0
 """How long the process may take to start, of which the submission's code has no part."""
 TICK = 0.2
@@ -93,14 +95,11 @@ class Examinee:
         self._answers, theirs_out = os.pipe()
         bounds = Bounds(self.limits.memory_mb, self.limits.file_mb, int(self.limits.total_seconds) + 60, self.limits.processes)
         paths = [str(path) for path in (ROOT, self.folder, self.work)]
-        command = [sys.executable, "-I", str(CHILD), *paths, json.dumps(asdict(bounds)), str(theirs_in), str(theirs_out)]
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.work), "TMPDIR": str(self.work), "LANG": "C.UTF-8"}
-        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"} | threads
+        command = [sys.executable, *UNTOUCHED, str(CHILD), *paths, json.dumps(asdict(bounds)), str(theirs_in), str(theirs_out)]
         silent = subprocess.DEVNULL
         self._process = subprocess.Popen(
-            command, stdin=silent, stdout=silent, stderr=silent, cwd=self.work, env=environment, pass_fds=(theirs_in, theirs_out),
-            start_new_session=True,
+            command, stdin=silent, stdout=silent, stderr=silent, cwd=self.work, env=environment(self.work),
+            pass_fds=(theirs_in, theirs_out), start_new_session=True,
         )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)
@@ -200,6 +199,13 @@ class Examinee:
         with suppress(OSError, IndexError):
             return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         return pid
+
+
+def environment(work: Path) -> dict[str, str]:
+    """What the process knows of the system: none of the grader's settings of Python, and for strings the same hashes always."""
+    known = {"PATH": os.environ.get("PATH", ""), "HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    return known | threads | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
 
 
 @contextmanager

@@ -107,6 +107,30 @@ def test_the_grader_cannot_be_killed(start: Start) -> None:
     assert examinee.ask("linear", X).fault == "adapters.py has no `linear`"
 
 
+CHANCE = """
+import os, random, tempfile
+import numpy, torch
+
+def pretokenize(text):
+    drawn = [random.random(), numpy.random.rand(), float(torch.rand(1))]
+    return [*set(text), *map(str, drawn)]
+
+def silu(x):
+    folder = tempfile.mkdtemp()
+    raise ValueError(f"{folder} {os.getcwd()} {os.getcwd()}/x {object()}")
+"""
+
+
+def test_what_is_left_to_chance_is_the_same_in_every_run(start: Start) -> None:
+    """The order of a set, random numbers, and names that are drawn."""
+    examinee, found = start(CHANCE, seconds=30), []
+    for _ in range(2):
+        found.append((examinee.ask("pretokenization", {"text": "abcdefghijklmno"}).value, examinee.ask("silu", X).fault))
+        examinee.stop()
+    assert found[0] == found[1]
+    assert found[0][1] == "raised ValueError: tmp… . x <object object at 0x…>, in adapters.py, line 11"
+
+
 def test_there_is_no_network(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
