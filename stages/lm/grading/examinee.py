@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stages.lm.errors import UserError
 from stages.lm.grading import packing
@@ -90,7 +90,23 @@ class Examinee:
         self._process = None
 
     def _start(self) -> None:
-        """Start the process and let it load the submission's module."""
+        """Start the process and let it load the submission's module. Raises UserError where it does not get so far."""
+        with tempfile.TemporaryFile() as said:
+            self._spawn(said)
+            started = self._read(time.monotonic() + START_SECONDS)
+            if isinstance(started, Answered):
+                raise UserError(
+                    f"the process that runs a submission does not start: it {started.fault}{last_line(said)}; "
+                    "raise the rubric's limits if they are the reason"
+                )
+        self.isolation = started["isolation"]
+        imported = self._exchange(None, None)
+        if imported.fault is not None:
+            self.stop()
+            self.unusable = f"{self.module}.py cannot be imported: it {imported.fault}"
+
+    def _spawn(self, said: IO[bytes]) -> None:
+        """Start the process, which writes to `said` until it is ready."""
         theirs_in, self._questions = os.pipe()
         self._answers, theirs_out = os.pipe()
         bounds = Bounds(self.limits.memory_mb, self.limits.file_mb, int(self.limits.total_seconds) + 60, self.limits.processes)
@@ -98,22 +114,12 @@ class Examinee:
         command = [sys.executable, *UNTOUCHED, str(CHILD), *paths, json.dumps(asdict(bounds)), str(theirs_in), str(theirs_out)]
         silent = subprocess.DEVNULL
         self._process = subprocess.Popen(
-            command, stdin=silent, stdout=silent, stderr=silent, cwd=self.work, env=environment(self.work),
+            command, stdin=silent, stdout=silent, stderr=said, cwd=self.work, env=environment(self.work),
             pass_fds=(theirs_in, theirs_out), start_new_session=True,
         )  # fmt: skip
         os.close(theirs_in)
         os.close(theirs_out)
         os.set_blocking(self._questions, False)
-        started = self._read(time.monotonic() + START_SECONDS)
-        if isinstance(started, Answered):
-            raise UserError(
-                f"limits: with these the process that runs a submission does not start: it {started.fault}; raise them"
-            )
-        self.isolation = started["isolation"]
-        imported = self._exchange(None, None)
-        if imported.fault is not None:
-            self.stop()
-            self.unusable = f"{self.module}.py cannot be imported: it {imported.fault}"
 
     def _exchange(self, check: str | None, given: Any) -> Answered:
         """Ask, wait, and measure; ends the process where no answer came. Without a check the module is loaded, no more."""
@@ -199,6 +205,13 @@ class Examinee:
         with suppress(OSError, IndexError):
             return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         return pid
+
+
+def last_line(said: IO[bytes]) -> str:
+    """The end of what a process said, which names the error where it came to one."""
+    said.seek(0)
+    lines = said.read().decode(errors="replace").strip().splitlines()
+    return f" ({legible(lines[-1])})" if lines else ""
 
 
 def environment(work: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +60,9 @@ def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
 
     To be called before there are other threads. Returns what is in force; nothing where the system refuses.
     """
-    user, group = os.getuid(), os.getgid()
-    if libc.unshare(NEW_USER | NEW_MOUNTS | NEW_IPC | NEW_PIDS | NEW_NETWORK) != 0:
+    if not _may_unshare():
         return []
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    _unshare()
     child = os.fork()
     if child:
         os.closerange(3, 256)
@@ -82,6 +80,27 @@ def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
     os.chdir(work)
     resource.setrlimit(resource.RLIMIT_NPROC, (bounds.processes, bounds.processes))  # counted in this namespace alone
     return found
+
+
+def _may_unshare() -> bool:
+    """Tried in a process that ends at once: some systems grant a user namespace and refuse its maps, and no way leads back."""
+    child = os.fork()
+    if child == 0:
+        with suppress(OSError):
+            _unshare()
+            os._exit(0)
+        os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def _unshare() -> None:
+    """Go on in namespaces of its own, as the same user. Raises OSError where the system refuses."""
+    user, group = os.getuid(), os.getgid()
+    if libc.unshare(NEW_USER | NEW_MOUNTS | NEW_IPC | NEW_PIDS | NEW_NETWORK) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
 
 
 def limit_resources(bounds: Bounds) -> list[str]:

@@ -13,6 +13,7 @@ from unittest.mock import ANY
 import pytest
 import torch
 
+from stages.lm.errors import UserError
 from stages.lm.grading.examinee import Answered, Examinee, examined
 from stages.lm.grading.isolation import UNSEEN
 from stages.lm.grading.processes import resident
@@ -251,6 +252,32 @@ def test_what_is_no_file_or_cannot_be_read_is_left_out(tmp_path: Path, monkeypat
     assert [path.name for path in files(folder)] == ["adapters.py"]
     with examined(folder, Limits(), "adapters") as examinee:
         assert [path.name for path in examinee.folder.iterdir()] == ["adapters.py"]
+
+
+REFUSED = """
+import os, sys
+from pathlib import Path
+from stages.lm.grading import isolation
+
+def refuse(path, text):
+    raise PermissionError(1, "Operation not permitted", str(path))
+
+before, Path.write_text = os.readlink("/proc/self/ns/user"), refuse
+assert isolation.enter_namespaces(Path.cwd(), isolation.Bounds(1, 1, 1, 1)) == []
+assert os.readlink("/proc/self/ns/user") == before
+"""
+
+
+def test_a_system_that_grants_namespaces_by_halves(root: Path) -> None:
+    """As some distributions do, where users without privileges get a user namespace whose maps they may not write."""
+    subprocess.run([sys.executable, "-c", REFUSED], cwd=root, check=True)
+
+
+def test_why_it_does_not_start_is_said(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "child.py").write_text("raise OSError('no room')")
+    monkeypatch.setattr("stages.lm.grading.examinee.CHILD", tmp_path / "child.py")
+    with pytest.raises(UserError, match=r"does not start: it ended .* with exit code 1 \(OSError: no room\)"):
+        start("").ask("silu", X)
 
 
 def test_it_is_said_what_was_in_force(start: Start) -> None:
