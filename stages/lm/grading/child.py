@@ -30,6 +30,7 @@ def main() -> None:
     isolation.end_with_parent()
     bounds = isolation.Bounds(**json.loads(sys.argv[4]))
     in_force = isolation.enter_namespaces(work, bounds)
+    isolation.adopt_orphans()
     os.chdir(work)
     import torch
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 from stages.lm.errors import UserError
 from stages.lm.grading import packing
 from stages.lm.grading.isolation import Bounds
-from stages.lm.grading.processes import family, forget_peak, peak_of, resident
+from stages.lm.grading.processes import family, forget_peak, peak_of, resident, send
 from stages.lm.grading.rubric import Limits
 from stages.lm.grading.submission import copy, legible
 from stages.lm.provenance import ROOT
@@ -57,7 +57,9 @@ class Examinee:
         self.unusable: str | None = None
         """Why it cannot be asked anything: it was never there, or its time is used up."""
         self._process: subprocess.Popen[bytes] | None = None
-        self._questions = self._answers = -1
+        self._questions = self._answers = self._worker = -1
+        self._looked = 0.0
+        """When its memory was last looked at."""
 
     def ask(self, check: str, given: Any) -> Answered:
         """Let the probe of a check run on these inputs."""
@@ -79,9 +81,8 @@ class Examinee:
         """End its process and all that it has started."""
         if self._process is None:
             return
-        for pid in [*family(self._worker()), self._process.pid]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._pause()  # what stands still starts nothing while it is counted
+        send(signal.SIGKILL, [*family(self._process.pid)])
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -99,7 +100,7 @@ class Examinee:
                     f"the process that runs a submission does not start: it {started.fault}{last_line(said)}; "
                     "raise the rubric's limits if they are the reason"
                 )
-        self.isolation = started["isolation"]
+        self.isolation, self._worker = started["isolation"], self._only_child()
         imported = self._exchange(None, None)
         if imported.fault is not None:
             self.stop()
@@ -125,9 +126,9 @@ class Examinee:
         """Ask, wait, and measure; ends the process where no answer came. Without a check the module is loaded, no more."""
         nonce, seconds = secrets.token_hex(16), self.limits.seconds
         message = packing.pack({"nonce": nonce, "module": self.module, "check": check, "given": given})
-        worker = self._worker()
-        before = forget_peak(worker)
-        start = time.monotonic()
+        assert self._process is not None
+        send(signal.SIGCONT, family(self._process.pid))
+        before, start = forget_peak(self._worker), time.monotonic()
         while True:
             reply = self._write(message, start + seconds) or self._read(start + seconds)
             if isinstance(reply, Answered):
@@ -136,7 +137,8 @@ class Examinee:
             if isinstance(reply, dict) and reply.get("nonce") == nonce:
                 break
             message = b""  # what came was not asked for
-        took, peak = time.monotonic() - start, max(0, peak_of(worker) - before)
+        took, peak = time.monotonic() - start, max(0, peak_of(self._worker) - before)
+        self._pause()  # what it has left running shall not slow down our own code, nor take what nobody counts
         if "error" in reply:
             return Answered(fault=legible(str(reply["error"])), seconds=took)
         return Answered(reply.get("answer"), None, took, peak)
@@ -145,9 +147,9 @@ class Examinee:
         """Ask, unless the process does not listen in time."""
         left = memoryview(message)
         while left:
-            if time.monotonic() > deadline:
-                return self._late()
-            _, ready, _ = select.select([], [self._questions], [], TICK)
+            ready = self._ready([], [self._questions], deadline)
+            if isinstance(ready, Answered):
+                return ready
             try:
                 left = left[os.write(self._questions, left) :] if ready else left
             except BrokenPipeError:
@@ -172,21 +174,30 @@ class Examinee:
     def _bytes(self, count: int, deadline: float) -> bytes | Answered:
         found = bytearray()
         while len(found) < count:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return self._late()
-            ready, _, _ = select.select([self._answers], [], [], min(left, TICK))
-            if not ready:
-                if self._process is None or self._process.poll() is not None:
+            ready = self._ready([self._answers], [], deadline)
+            if isinstance(ready, Answered):
+                return ready
+            if ready:
+                part = os.read(self._answers, count - len(found))
+                if not part:
                     return self._ended()
-                if sum(map(resident, family(self._worker()))) > self.limits.memory_mb << 20:
-                    return Answered(fault="took more memory in all its processes than there is for it")
-                continue
-            part = os.read(self._answers, count - len(found))
-            if not part:
-                return self._ended()
-            found += part
+                found += part
         return bytes(found)
+
+    def _ready(self, reading: list[int], writing: list[int], deadline: float) -> bool | Answered:
+        """Whether a pipe is ready within a moment; or why nothing is to be waited for any more."""
+        assert self._process is not None
+        now = time.monotonic()
+        if now >= deadline:
+            return self._late()
+        if now >= self._looked + TICK:
+            self._looked = now
+            if sum(map(resident, family(self._process.pid))) > self.limits.memory_mb << 20:
+                return Answered(fault="took more memory in all its processes than there is for it")
+        ready = any(select.select(reading, writing, [], min(deadline - now, TICK)))
+        if not ready and self._process.poll() is not None:
+            return self._ended()
+        return ready
 
     def _ended(self) -> Answered:
         """In words how the process came to its end."""
@@ -198,8 +209,13 @@ class Examinee:
             return Answered(fault=f"ended the process it ran in{f' with exit code {code}' if code is not None else ''}")
         return Answered(fault=f"was ended by the system with {signal.Signals(-code).name}")
 
-    def _worker(self) -> int:
-        """The process in which the submission's code runs: the only child of the one that was started, or that one itself."""
+    def _pause(self) -> None:
+        """Let its process and all that descend from it stand still; a parent first, so that it begets no more."""
+        assert self._process is not None
+        send(signal.SIGSTOP, family(self._process.pid))
+
+    def _only_child(self) -> int:
+        """The process in which the submission's code will run: the child of the one that was started, or that one itself."""
         assert self._process is not None
         pid = self._process.pid
         with suppress(OSError, IndexError):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 """Of linux/sched.h."""
-DIE_WITH_PARENT, NO_NEW_PRIVILEGES = 1, 38
+DIE_WITH_PARENT, ADOPT_ORPHANS, NO_NEW_PRIVILEGES = 1, 36, 38
 """Of linux/prctl.h."""
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """System calls of Landlock, the same on every architecture that has been added since."""
@@ -53,6 +53,11 @@ class Bounds:
 def end_with_parent() -> None:
     """Let the system end this process when the one that started it ends, however that ends."""
     libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Let this process become the parent of what its children leave behind, so that it stays in the family."""
+    libc.prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
 
 
 def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
