@@ -221,6 +221,19 @@ def test_the_project_is_not_there_to_be_imported(start: Start) -> None:
     assert (fault or "").startswith("raised ModuleNotFoundError")
 
 
+def test_no_right_answers_are_in_its_process(start: Start) -> None:
+    """Of this project there are probes, and what carries questions and answers."""
+    code = (
+        "import gc\nfrom types import FunctionType\ndef pretokenize(text):\n"
+        "    return sorted({str(kept.__module__) for kept in gc.get_objects() if isinstance(kept, FunctionType)})"
+    )
+    ours = {name for name in start(code).ask("pretokenization", {"text": ""}).value if name.startswith("stages.")}
+    assert {name for name in ours if not name.startswith("stages.lm.grading.checks.")} == {
+        "stages.lm.grading.isolation",
+        "stages.lm.grading.packing",
+    }
+
+
 def test_it_may_use_processes_of_its_own(start: Start) -> None:
     code = (
         "from multiprocessing import Pool\nimport torch\ndef silu(x):\n"

@@ -9,7 +9,7 @@ from stages.lm.grading import examine as examining
 from stages.lm.grading.case import Case
 from stages.lm.grading.examine import examine
 from stages.lm.grading.examinee import Answered, Examinee
-from stages.lm.grading.marking import mark
+from stages.lm.grading.marking import GRACE_SECONDS, mark
 from stages.lm.grading.rubric import Check, Limits, Rubric
 
 ENTRY = Check(points=3, part="P", title="T", requirement="R1", hint="H")
@@ -36,6 +36,27 @@ def test_an_answer_of_any_form(answer: Any, check: str, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)  # where our own code writes its files
     (found,) = mark(rubric(check), 0, Always(answer)).marks
     assert found.passed == 0
+
+
+class Hurried(Always):
+    """One that computes what it is asked first, slowly, and nothing any more when it is asked again."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.asked: set[int] = set()
+
+    def ask(self, check: str, given: Any) -> Answered:  # noqa: ARG002
+        if id(given) in self.asked:
+            return Answered(given["x"])
+        self.asked.add(id(given))
+        return Answered(given["x"].sigmoid() * given["x"], seconds=1.5 * GRACE_SECONDS)
+
+
+def test_an_answer_is_no_better_for_being_quick() -> None:
+    entry = ENTRY.model_copy(update={"times_slower": 1.0})
+    (found,) = mark(Rubric(name="n", title="t", checks={"silu": entry}), 0, Hurried()).marks
+    assert found.passed == 0
+    assert "the answer is" in str(found.cases[0].fault)
 
 
 def test_a_mistake_of_the_grader_ends_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
