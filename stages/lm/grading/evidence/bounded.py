@@ -6,6 +6,8 @@ import resource
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+import torch
+
 from stages.lm.grading.case import Case
 
 SECONDS = 150
@@ -33,4 +35,5 @@ def bounded(name: str, look: Callable[[], list[Case]], memory_mb: int) -> list[C
 def _send(look: Callable[[], list[Case]], sending: Connection, memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    torch.set_num_threads(1)  # a fork has none of the threads for which its parent's pool would wait
     sending.send_bytes(json.dumps([(case.name, case.fault) for case in look()]).encode())
