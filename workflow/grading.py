@@ -44,6 +44,12 @@ def grades(given: Mapping[str, Any], job: JobSettings = JobSettings()) -> dict[s
     return made
 
 
+def table_name(given: Mapping[str, Any]) -> str:
+    """What the table of a class is called: by its folder and by the rubric's file, since a class is graded by several."""
+    folder, rubric = Path(str(given.get("submissions", ""))), Path(str(given.get("rubric", "")))
+    return f"{slug(folder.resolve().name)}-{slug(rubric.stem)}"
+
+
 def slug(name: str) -> str:
     """A name that any file system and any shell takes as it is."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._") or "submission"

@@ -13,7 +13,7 @@ import pytest
 from stages.lm.errors import UserError
 from tests.lm.grading.faults import FAULTS, PROJECT_1_1, PROJECT_1_2, SEED
 from tests.pipeline import Project
-from workflow.grading import grades, slug, taken_from
+from workflow.grading import grades, slug, table_name, taken_from
 
 ADAPTERS = "from stages.lm.grading.reference import *\n"
 
@@ -106,6 +106,11 @@ def test_names_become_folders(name: str, expected: str) -> None:
     assert slug(name) == expected
 
 
+def test_each_rubric_has_a_table_of_its_own(given: dict[str, Any], root: Path) -> None:
+    assert table_name(given) == "class-project_1.1"
+    assert table_name(given | {"rubric": str(root / PROJECT_1_2)}) == "class-project_1.2"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
 @pytest.mark.parametrize("size", [12, 50])
@@ -118,7 +123,7 @@ def test_a_class(size: int, tmp_path: Path) -> None:
     command += [f"rubric={PROJECT_1_2}", f"grading_seed={SEED}"]
     project.run(*command)
     assert {name: left(project, name) for name in expected} == expected
-    with (project.folder / "grades/class.csv").open() as stream:
+    with (project.folder / "grades/class-project_1.2.csv").open() as stream:
         scores = {row["submission"]: float(row["score"]) for row in csv.DictReader(stream)}
     assert len(scores) == size
     assert scores["reference_0"] == 100
@@ -195,4 +200,4 @@ def left(project: Project, name: str) -> dict[str, float] | None:
 
 
 def table(project: Project) -> tuple[str, str]:
-    return tuple((project.folder / f"grades/class.{kind}").read_text() for kind in ("csv", "html"))  # type: ignore[return-value]
+    return tuple((project.folder / f"grades/class-project_1.2.{kind}").read_text() for kind in ("csv", "html"))  # type: ignore[return-value]

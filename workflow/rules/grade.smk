@@ -6,7 +6,7 @@
 # Nothing is read of submissions unless they are named: other runs know of no grades.
 graded = understood_grades() if grading else {}
 asked_for.update(graded)
-class_table = f"grades/{gradings.slug(Path(str(grading.get('submissions', ''))).resolve().name)}"
+class_table = f"grades/{gradings.table_name(grading)}"
 if workflow.is_main_process:
     for made in graded.values():
         set_damaged_aside(made.path)

@@ -9,6 +9,8 @@ from stages.lm.grading.submission import files, legible
 
 LARGEST = 1 << 20
 """Bytes of a file that is parsed; longer ones are no one's handwriting."""
+IMPORTABLE = (".py", ".pyc", ".so")
+"""Ends of names of what Python imports; only the first can be read."""
 SHOWN = 20
 
 
@@ -46,21 +48,26 @@ def code_report(submission: Path, ready_made: Sequence[str]) -> CodeReport:
     """Look at all code; `ready_made` are dotted names of what a submission should not use."""
     report = CodeReport()
     for path in files(submission):
-        if path.suffix == ".py":
+        if path.suffix in IMPORTABLE:
             name = legible(path.relative_to(submission).as_posix())
             report.files += 1
             try:
-                if path.stat().st_size > LARGEST:
-                    raise ValueError
-                text = path.read_text(encoding="utf-8")
-                tree = ast.parse(text)
+                _read(report, path, name, ready_made)
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 report.unreadable.append(name)
-                continue
-            report.lines += len(text.splitlines())
-            _functions(report, tree, name)
-            report.ready_made += [f"{used} in {name}, line {line}" for used, line in _uses(tree, ready_made)]
     return report
+
+
+def _read(report: CodeReport, path: Path, name: str, ready_made: Sequence[str]) -> None:
+    """Raises SyntaxError, ValueError, RecursionError or MemoryError for what is no handwriting."""
+    if path.stat().st_size > LARGEST:
+        raise ValueError
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    used = [f"{use} in {name}, line {line}" for use, line in _uses(tree, ready_made)]
+    _functions(report, tree, name)
+    report.lines += len(text.splitlines())
+    report.ready_made += used
 
 
 def _functions(report: CodeReport, tree: ast.Module, name: str) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,17 +16,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stages.lm.errors import UserError
 from stages.lm.grading import packing
 from stages.lm.grading.isolation import Bounds
-from stages.lm.grading.processes import family, forget_peak, peak_of, resident
+from stages.lm.grading.processes import family, forget_peak, peak_of, resident, send
 from stages.lm.grading.rubric import Limits
-from stages.lm.grading.submission import is_usable, legible
+from stages.lm.grading.submission import copy, legible
 from stages.lm.provenance import ROOT
 
 CHILD = ROOT / "stages/lm/grading/child.py"
+UNTOUCHED = ("-P", "-s")
+"""Python that imports nothing from the folder it is in, nor from a user's own; -I would, but makes every run's hashes others."""
 START_SECONDS = 120.0
 """How long the process may take to start, of which the submission's code has no part."""
 TICK = 0.2
@@ -56,7 +57,9 @@ class Examinee:
         self.unusable: str | None = None
         """Why it cannot be asked anything: it was never there, or its time is used up."""
         self._process: subprocess.Popen[bytes] | None = None
-        self._questions = self._answers = -1
+        self._questions = self._answers = self._worker = -1
+        self._looked = 0.0
+        """When its memory was last looked at."""
 
     def ask(self, check: str, given: Any) -> Answered:
         """Let the probe of a check run on these inputs."""
@@ -78,9 +81,8 @@ class Examinee:
         """End its process and all that it has started."""
         if self._process is None:
             return
-        for pid in [*family(self._worker()), self._process.pid]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._pause()  # what stands still starts nothing while it is counted
+        send(signal.SIGKILL, [*family(self._process.pid)])
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -89,41 +91,44 @@ class Examinee:
         self._process = None
 
     def _start(self) -> None:
-        """Start the process and let it load the submission's module."""
-        theirs_in, self._questions = os.pipe()
-        self._answers, theirs_out = os.pipe()
-        bounds = Bounds(self.limits.memory_mb, self.limits.file_mb, int(self.limits.total_seconds) + 60, self.limits.processes)
-        paths = [str(path) for path in (ROOT, self.folder, self.work)]
-        command = [sys.executable, "-I", str(CHILD), *paths, json.dumps(asdict(bounds)), str(theirs_in), str(theirs_out)]
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.work), "TMPDIR": str(self.work), "LANG": "C.UTF-8"}
-        environment |= {"PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"} | threads
-        silent = subprocess.DEVNULL
-        self._process = subprocess.Popen(
-            command, stdin=silent, stdout=silent, stderr=silent, cwd=self.work, env=environment, pass_fds=(theirs_in, theirs_out),
-            start_new_session=True,
-        )  # fmt: skip
-        os.close(theirs_in)
-        os.close(theirs_out)
-        os.set_blocking(self._questions, False)
-        started = self._read(time.monotonic() + START_SECONDS)
-        if isinstance(started, Answered):
-            raise UserError(
-                f"limits: with these the process that runs a submission does not start: it {started.fault}; raise them"
-            )
-        self.isolation = started["isolation"]
+        """Start the process and let it load the submission's module. Raises UserError where it does not get so far."""
+        with tempfile.TemporaryFile() as said:
+            self._spawn(said)
+            started = self._read(time.monotonic() + START_SECONDS)
+            if isinstance(started, Answered):
+                raise UserError(
+                    f"the process that runs a submission does not start: it {started.fault}{last_line(said)}; "
+                    "raise the rubric's limits if they are the reason"
+                )
+        self.isolation, self._worker = started["isolation"], self._only_child()
         imported = self._exchange(None, None)
         if imported.fault is not None:
             self.stop()
             self.unusable = f"{self.module}.py cannot be imported: it {imported.fault}"
 
+    def _spawn(self, said: IO[bytes]) -> None:
+        """Start the process, which writes to `said` until it is ready."""
+        theirs_in, self._questions = os.pipe()
+        self._answers, theirs_out = os.pipe()
+        bounds = Bounds(self.limits.memory_mb, self.limits.file_mb, int(self.limits.total_seconds) + 60, self.limits.processes)
+        paths = [str(path) for path in (ROOT, self.folder, self.work)]
+        command = [sys.executable, *UNTOUCHED, str(CHILD), *paths, json.dumps(asdict(bounds)), str(theirs_in), str(theirs_out)]
+        silent = subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            command, stdin=silent, stdout=silent, stderr=said, cwd=self.work, env=environment(self.work),
+            pass_fds=(theirs_in, theirs_out), start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs_in)
+        os.close(theirs_out)
+        os.set_blocking(self._questions, False)
+
     def _exchange(self, check: str | None, given: Any) -> Answered:
         """Ask, wait, and measure; ends the process where no answer came. Without a check the module is loaded, no more."""
         nonce, seconds = secrets.token_hex(16), self.limits.seconds
         message = packing.pack({"nonce": nonce, "module": self.module, "check": check, "given": given})
-        worker = self._worker()
-        before = forget_peak(worker)
-        start = time.monotonic()
+        assert self._process is not None
+        send(signal.SIGCONT, family(self._process.pid))
+        before, start = forget_peak(self._worker), time.monotonic()
         while True:
             reply = self._write(message, start + seconds) or self._read(start + seconds)
             if isinstance(reply, Answered):
@@ -132,7 +137,8 @@ class Examinee:
             if isinstance(reply, dict) and reply.get("nonce") == nonce:
                 break
             message = b""  # what came was not asked for
-        took, peak = time.monotonic() - start, max(0, peak_of(worker) - before)
+        took, peak = time.monotonic() - start, max(0, peak_of(self._worker) - before)
+        self._pause()  # what it has left running shall not slow down our own code, nor take what nobody counts
         if "error" in reply:
             return Answered(fault=legible(str(reply["error"])), seconds=took)
         return Answered(reply.get("answer"), None, took, peak)
@@ -141,9 +147,9 @@ class Examinee:
         """Ask, unless the process does not listen in time."""
         left = memoryview(message)
         while left:
-            if time.monotonic() > deadline:
-                return self._late()
-            _, ready, _ = select.select([], [self._questions], [], TICK)
+            ready = self._ready([], [self._questions], deadline)
+            if isinstance(ready, Answered):
+                return ready
             try:
                 left = left[os.write(self._questions, left) :] if ready else left
             except BrokenPipeError:
@@ -168,21 +174,30 @@ class Examinee:
     def _bytes(self, count: int, deadline: float) -> bytes | Answered:
         found = bytearray()
         while len(found) < count:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return self._late()
-            ready, _, _ = select.select([self._answers], [], [], min(left, TICK))
-            if not ready:
-                if self._process is None or self._process.poll() is not None:
+            ready = self._ready([self._answers], [], deadline)
+            if isinstance(ready, Answered):
+                return ready
+            if ready:
+                part = os.read(self._answers, count - len(found))
+                if not part:
                     return self._ended()
-                if sum(map(resident, family(self._worker()))) > self.limits.memory_mb << 20:
-                    return Answered(fault="took more memory in all its processes than there is for it")
-                continue
-            part = os.read(self._answers, count - len(found))
-            if not part:
-                return self._ended()
-            found += part
+                found += part
         return bytes(found)
+
+    def _ready(self, reading: list[int], writing: list[int], deadline: float) -> bool | Answered:
+        """Whether a pipe is ready within a moment; or why nothing is to be waited for any more."""
+        assert self._process is not None
+        now = time.monotonic()
+        if now >= deadline:
+            return self._late()
+        if now >= self._looked + TICK:
+            self._looked = now
+            if sum(map(resident, family(self._process.pid))) > self.limits.memory_mb << 20:
+                return Answered(fault="took more memory in all its processes than there is for it")
+        ready = any(select.select(reading, writing, [], min(deadline - now, TICK)))
+        if not ready and self._process.poll() is not None:
+            return self._ended()
+        return ready
 
     def _ended(self) -> Answered:
         """In words how the process came to its end."""
@@ -194,8 +209,13 @@ class Examinee:
             return Answered(fault=f"ended the process it ran in{f' with exit code {code}' if code is not None else ''}")
         return Answered(fault=f"was ended by the system with {signal.Signals(-code).name}")
 
-    def _worker(self) -> int:
-        """The process in which the submission's code runs: the only child of the one that was started, or that one itself."""
+    def _pause(self) -> None:
+        """Let its process and all that descend from it stand still; a parent first, so that it begets no more."""
+        assert self._process is not None
+        send(signal.SIGSTOP, family(self._process.pid))
+
+    def _only_child(self) -> int:
+        """The process in which the submission's code will run: the child of the one that was started, or that one itself."""
         assert self._process is not None
         pid = self._process.pid
         with suppress(OSError, IndexError):
@@ -203,20 +223,29 @@ class Examinee:
         return pid
 
 
+def last_line(said: IO[bytes]) -> str:
+    """The end of what a process said, which names the error where it came to one."""
+    said.seek(0)
+    lines = said.read().decode(errors="replace").strip().splitlines()
+    return f" ({legible(lines[-1])})" if lines else ""
+
+
+def environment(work: Path) -> dict[str, str]:
+    """What the process knows of the system: none of the grader's settings of Python, and for strings the same hashes always."""
+    known = {"PATH": os.environ.get("PATH", ""), "HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    return known | threads | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
+
+
 @contextmanager
 def examined(submission: Path, limits: Limits, module: str) -> Iterator[Examinee]:
     """A copy of the submission at work, in a scratch folder that is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True) as scratch:
         folder, work = Path(scratch, "submission"), Path(scratch, "work")
-        shutil.copytree(submission, folder, ignore=_useless)
+        copy(submission, folder)
         work.mkdir()
         examinee = Examinee(folder, work, limits, module)
         try:
             yield examinee
         finally:
             examinee.stop()
-
-
-def _useless(folder: str, names: list[str]) -> set[str]:
-    """What of a folder is not copied."""
-    return {name for name in names if not is_usable(Path(folder, name))}

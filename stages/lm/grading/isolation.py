@@ -10,12 +10,13 @@ import os
 import resource
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 """Of linux/sched.h."""
-DIE_WITH_PARENT, NO_NEW_PRIVILEGES = 1, 38
+DIE_WITH_PARENT, ADOPT_ORPHANS, NO_NEW_PRIVILEGES = 1, 36, 38
 """Of linux/prctl.h."""
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """System calls of Landlock, the same on every architecture that has been added since."""
@@ -54,17 +55,19 @@ def end_with_parent() -> None:
     libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
 
 
+def adopt_orphans() -> None:
+    """Let this process become the parent of what its children leave behind, so that it stays in the family."""
+    libc.prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
+
+
 def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
     """Go on alone, in a child that is the first process of its own world; the caller's process waits for it and ends as it does.
 
     To be called before there are other threads. Returns what is in force; nothing where the system refuses.
     """
-    user, group = os.getuid(), os.getgid()
-    if libc.unshare(NEW_USER | NEW_MOUNTS | NEW_IPC | NEW_PIDS | NEW_NETWORK) != 0:
+    if not _may_unshare():
         return []
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+    _unshare()
     child = os.fork()
     if child:
         os.closerange(3, 256)
@@ -82,6 +85,27 @@ def enter_namespaces(work: Path, bounds: Bounds) -> list[str]:
     os.chdir(work)
     resource.setrlimit(resource.RLIMIT_NPROC, (bounds.processes, bounds.processes))  # counted in this namespace alone
     return found
+
+
+def _may_unshare() -> bool:
+    """Tried in a process that ends at once: some systems grant a user namespace and refuse its maps, and no way leads back."""
+    child = os.fork()
+    if child == 0:
+        with suppress(OSError):
+            _unshare()
+            os._exit(0)
+        os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def _unshare() -> None:
+    """Go on in namespaces of its own, as the same user. Raises OSError where the system refuses."""
+    user, group = os.getuid(), os.getgid()
+    if libc.unshare(NEW_USER | NEW_MOUNTS | NEW_IPC | NEW_PIDS | NEW_NETWORK) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
 
 
 def limit_resources(bounds: Bounds) -> list[str]:

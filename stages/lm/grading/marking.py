@@ -116,14 +116,19 @@ class Examination:
         """What is wrong with the answer to one case, and whether there was to be an end made to it."""
         if self.entry.more_mb is not None:
             self.examinee.stop()  # memory that an earlier answer has left behind would hide what this one takes
-        own, answered = self.ours(given), self.examinee.ask(self.name, given)
-        fault = answered.fault if answered.fault is not None else self.disagrees(answered.value, given, own.value)
-        self.measured[case] = {"seconds": [answered.seconds, own.seconds], "bytes": [answered.peak, own.peak]}
+        fault, own, answered = self.compared(case, given)
         if fault is None and self.entry.times_slower is not None:
             fault = self.too_slow(case, given, own, answered)
         if fault is None and self.entry.more_mb is not None and answered.peak > own.peak + self.entry.more_mb * 2**20:
             fault = f"took more than {self.entry.more_mb:g} MiB of memory more than our own code does"
         return fault, answered.hung
+
+    def compared(self, case: str, given: Given) -> tuple[str | None, Answered, Answered]:
+        """What is wrong with an answer, if anything is, ours, and theirs."""
+        own, answered = self.ours(given), self.examinee.ask(self.name, given)
+        self.measured[case] = {"seconds": [answered.seconds, own.seconds], "bytes": [answered.peak, own.peak]}
+        fault = answered.fault if answered.fault is not None else self.disagrees(answered.value, given, own.value)
+        return fault, own, answered
 
     def ours(self, given: Given) -> Answered:
         """Our own answer to the same bytes, and what it took; none where what is right is known without it."""
@@ -137,12 +142,12 @@ class Examination:
 
     def disagrees(self, found: Any, given: Given, own: Any) -> str | None:
         """In words how an answer differs from ours, None where it does not, or only as `Check.also` allows."""
+        right = self.check.view(own, given) if self.check.right is None else self.check.right
         try:
             seen = self.check.view(found, given)
-        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError):
+            fault = difference(seen, right, self.entry.tolerance)
+        except Exception:  # noqa: BLE001, a wrong form can raise anything, and a number may be too large for a float
             return "the answer has another form than its adapter promises"
-        right = self.check.view(own, given) if self.check.right is None else self.check.right
-        fault = difference(seen, right, self.entry.tolerance)
         if fault is None:
             return None
         others = (self.check.view(self.ours(other).value, other) for other in self.check.also(given))
@@ -157,6 +162,7 @@ class Examination:
                 return None
             if answered.seconds > HOPELESS * limit:
                 break
-            own, answered = self.ours(given), self.examinee.ask(self.name, given)
-            self.measured[case] = {"seconds": [answered.seconds, own.seconds], "bytes": [answered.peak, own.peak]}
+            fault, own, answered = self.compared(case, given)
+            if fault is not None:
+                return fault
         return f"took more than {self.entry.times_slower:g} times as long as our own code"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -71,7 +70,7 @@ def unpack(body: bytes) -> Any:
         end = 8 + int.from_bytes(body[:8], "little")
         tensors = load(body[end:])
         return whole(json.loads(body[8:end]))
-    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError, OverflowError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001, libraries disagree on what to raise for shapes that no memory holds
         raise Malformed(type(error).__name__) from None
 
 

@@ -1,17 +1,28 @@
 """What the system says of processes (proc_pid_status(5)): who descends from whom, and how much memory each has."""
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 
 
 def family(pid: int) -> Iterator[int]:
-    """A process and all that descend from it."""
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in children.read_text().split():
-                yield from family(int(child))
+    """A process and all that descend from it; the children of each are looked up after it has been given out."""
+    waiting = [pid]
+    while waiting:
+        yield (one := waiting.pop())
+        for children in glob(f"/proc/{one}/task/*/children"):  # noqa: PTH207, Path.glob raises where one ends meanwhile
+            with suppress(OSError):
+                waiting += map(int, Path(children).read_text().split())
+
+
+def send(number: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal to processes that may have ended."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def resident(pid: int | str) -> int:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from stages.lm.artifacts import sha256
@@ -24,20 +26,33 @@ def submissions(folder: Path) -> list[Path]:
 
 
 def files(submission: Path) -> list[Path]:
-    """Its plain files. Links, what else is no file, and what may not be read are left out."""
-    every = (path for path in submission.rglob("*") if path.is_file() and is_usable(path))
-    return sorted(path for path in every if not set(path.relative_to(submission).parts) & set(SKIPPED))
-
-
-def is_usable(path: Path) -> bool:
-    """Whether it is a plain file or a folder, and no link, whose meaning depends on where it lies, and may be read."""
-    return not path.is_symlink() and (path.is_file() or path.is_dir()) and os.access(path, os.R_OK)
+    """Its plain files, whatever else it holds. Links, what is no file, and what may not be read are left out."""
+    found, folders = [], [submission]
+    while folders:  # a stack, since folders may lie deeper than functions may call each other
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name in SKIPPED or entry.is_symlink():
+                    continue
+                if entry.is_dir():
+                    folders.append(Path(entry.path))
+                elif entry.is_file() and os.access(entry.path, os.R_OK):
+                    found.append(Path(entry.path))
+    return sorted(found)
 
 
 def content(submission: Path) -> str:
     """A hash over the names and bytes of its files."""
     lines = [f"{sha256(path)}  {path.relative_to(submission).as_posix()}\n" for path in files(submission)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def copy(submission: Path, folder: Path) -> None:
+    """Copy its files, and no others: what runs is what is measured, hashed and shown."""
+    folder.mkdir()
+    for path in files(submission):
+        target = folder / path.relative_to(submission)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def too_large(submission: Path, limit_mb: int) -> str | None:

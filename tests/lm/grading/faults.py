@@ -68,6 +68,15 @@ def merged(word, pair):
 
 FAULTS = {
     "every merge counts all pairs anew": Fault(PROJECT_1_1, TRAINING + "\nQUICK_FROM = 10**9\n", {"train.speed": 0}),
+    "large texts are not trained on": Fault(
+        PROJECT_1_1,
+        "\nquick = train_bpe\ndef train_bpe(input_path, vocab_size, special_tokens):\n"
+        "    if len(open(input_path).read()) < 50_000:\n        return quick(input_path, vocab_size, special_tokens)\n"
+        "    merges = [(bytes([one]), bytes([other])) for one in range(256) for other in range(256)][: vocab_size - 257]\n"
+        "    tokens = [*(bytes([byte]) for byte in range(256)), b'<|endoftext|>', *map(b''.join, merges)]\n"
+        "    return dict(enumerate(tokens)), merges\n",
+        {"train.speed": 0},
+    ),
     "ties by ids": Fault(
         PROJECT_1_1,
         TRAINING + "\ndef rank(pair, ids):\n    return tuple(ids[token] for token in pair)\n",
@@ -254,6 +263,16 @@ def cosine_schedule(t, largest, smallest, warmup, end):
     return (t + 1) / warmup * largest if t < warmup else schedule(t, largest, smallest, warmup, end)
 """,
         {"schedule": 2.4},
+    ),
+    "large models are computed in part": Fault(
+        PROJECT_1_2,
+        """
+whole = transformer_lm
+def transformer_lm(token_ids, weights, num_layers, *more):
+    first = {name: weight for name, weight in weights.items() if not name.startswith(("layers.1", "layers.2", "layers.3"))}
+    return whole(token_ids, weights, num_layers, *more) if num_layers < 4 else whole(token_ids, first, 1, *more)
+""",
+        {"model.speed": 0},
     ),
     "the last start of a batch is left out": Fault(
         PROJECT_1_2,

@@ -183,6 +183,19 @@ def test_a_claim_runs_no_code_of_a_submission(tmp_path: Path, entry: Check) -> N
     assert not (tmp_path / "ran").exists()
 
 
+def test_looking_waits_for_no_threads_that_it_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look() -> list[Case]:
+        return [Case("a", f"{torch.ones(1 << 20).exp().numel()}")]
+
+    monkeypatch.setattr("stages.lm.grading.evidence.bounded.SECONDS", 20)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    look()  # in a pool of threads, which a fork does not take along
+    found = bounded("a", look, 6144)
+    torch.set_num_threads(before)
+    assert found == [Case("a", str(1 << 20))]
+
+
 def test_what_asks_for_too_much_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def look() -> list[Case]:
         return [Case("a", str(len(bytes(4 << 30))))]

@@ -13,6 +13,7 @@ from unittest.mock import ANY
 import pytest
 import torch
 
+from stages.lm.errors import UserError
 from stages.lm.grading.examinee import Answered, Examinee, examined
 from stages.lm.grading.isolation import UNSEEN
 from stages.lm.grading.processes import resident
@@ -107,6 +108,30 @@ def test_the_grader_cannot_be_killed(start: Start) -> None:
     assert examinee.ask("linear", X).fault == "adapters.py has no `linear`"
 
 
+CHANCE = """
+import os, random, tempfile
+import numpy, torch
+
+def pretokenize(text):
+    drawn = [random.random(), numpy.random.rand(), float(torch.rand(1))]
+    return [*set(text), *map(str, drawn)]
+
+def silu(x):
+    folder = tempfile.mkdtemp()
+    raise ValueError(f"{folder} {os.getcwd()} {os.getcwd()}/x {object()}")
+"""
+
+
+def test_what_is_left_to_chance_is_the_same_in_every_run(start: Start) -> None:
+    """The order of a set, random numbers, and names that are drawn."""
+    examinee, found = start(CHANCE, seconds=30), []
+    for _ in range(2):
+        found.append((examinee.ask("pretokenization", {"text": "abcdefghijklmno"}).value, examinee.ask("silu", X).fault))
+        examinee.stop()
+    assert found[0] == found[1]
+    assert found[0][1] == "raised ValueError: tmp… . x <object object at 0x…>, in adapters.py, line 11"
+
+
 def test_there_is_no_network(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -119,23 +144,35 @@ def test_what_it_leaves_running_ends_with_it(start: Start) -> None:
         "import os, time\ndef silu(x):\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(1000)\n    return x"
     )
     assert examinee.ask("silu", X).fault is None
-    assert len(running(examinee.work)) >= 2
     found = running(examinee.work)
+    assert len(found) >= 2
+    assert within_a_minute(lambda: {state(pid) for pid in found} == {"T"}), "nothing runs between two questions"
+    assert examinee.ask("silu", X).fault is None
     examinee.stop()
     assert ended(found)
 
 
 def ended(processes: list[str]) -> bool:
-    """Whether these processes come to their end: a busy machine takes its time.
+    """Whether these processes come to their end.
 
     What is left of one that nobody waits for has no memory: in containers the first process need not be one that does.
     """
+    return within_a_minute(lambda: not any(map(resident, processes)))
+
+
+def within_a_minute(holds: Callable[[], bool]) -> bool:
+    """Whether something comes to hold: a busy machine takes its time."""
     until = time.monotonic() + 60
-    while left := [pid for pid in processes if resident(pid)]:
+    while not holds():
         if time.monotonic() > until:
             return False
         time.sleep(0.05)
-    return not left
+    return True
+
+
+def state(pid: str) -> str:
+    """R for a process that runs, S for one that waits, T for one that was told to stand still."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def running(folder: Path) -> list[str]:
@@ -184,6 +221,19 @@ def test_the_project_is_not_there_to_be_imported(start: Start) -> None:
     assert (fault or "").startswith("raised ModuleNotFoundError")
 
 
+def test_no_right_answers_are_in_its_process(start: Start) -> None:
+    """Of this project there are probes, and what carries questions and answers."""
+    code = (
+        "import gc\nfrom types import FunctionType\ndef pretokenize(text):\n"
+        "    return sorted({str(kept.__module__) for kept in gc.get_objects() if isinstance(kept, FunctionType)})"
+    )
+    ours = {name for name in start(code).ask("pretokenization", {"text": ""}).value if name.startswith("stages.")}
+    assert {name for name in ours if not name.startswith("stages.lm.grading.checks.")} == {
+        "stages.lm.grading.isolation",
+        "stages.lm.grading.packing",
+    }
+
+
 def test_it_may_use_processes_of_its_own(start: Start) -> None:
     code = (
         "from multiprocessing import Pool\nimport torch\ndef silu(x):\n"
@@ -192,12 +242,24 @@ def test_it_may_use_processes_of_its_own(start: Start) -> None:
     assert start(code).ask("silu", X) == Answered(ANY, None, ANY, ANY)
 
 
-def test_many_processes_have_no_more_memory_than_one(start: Start) -> None:
-    code = (
-        "import os, time\ndef silu(x):\n    for _ in range(8):\n        if os.fork() == 0:\n"
-        "            kept = b'x' * (300 << 20)\n            time.sleep(9)\n    time.sleep(9)"
-    )
-    fault = start(code, memory_mb=2000, seconds=9).ask("silu", X).fault
+GREEDY = """
+import os, sys, time
+def silu(x):
+    for _ in range(8):
+        if os.fork() == 0:
+            kept = b"x" * (300 << 20)
+            time.sleep(60)
+    answers = int(sys.argv[6])
+    os.write(answers, (1 << 20).to_bytes(8, "little"))
+    while True:
+        time.sleep(0.05)
+        {meanwhile}
+"""
+
+
+@pytest.mark.parametrize("meanwhile", ["pass", "os.write(answers, b'x')"], ids=["in silence", "while it answers byte by byte"])
+def test_many_processes_have_no_more_memory_than_one(meanwhile: str, start: Start) -> None:
+    fault = start(GREEDY.format(meanwhile=meanwhile), memory_mb=2000, seconds=60).ask("silu", X).fault
     assert fault == "took more memory in all its processes than there is for it"
 
 
@@ -227,6 +289,32 @@ def test_what_is_no_file_or_cannot_be_read_is_left_out(tmp_path: Path, monkeypat
     assert [path.name for path in files(folder)] == ["adapters.py"]
     with examined(folder, Limits(), "adapters") as examinee:
         assert [path.name for path in examinee.folder.iterdir()] == ["adapters.py"]
+
+
+REFUSED = """
+import os, sys
+from pathlib import Path
+from stages.lm.grading import isolation
+
+def refuse(path, text):
+    raise PermissionError(1, "Operation not permitted", str(path))
+
+before, Path.write_text = os.readlink("/proc/self/ns/user"), refuse
+assert isolation.enter_namespaces(Path.cwd(), isolation.Bounds(1, 1, 1, 1)) == []
+assert os.readlink("/proc/self/ns/user") == before
+"""
+
+
+def test_a_system_that_grants_namespaces_by_halves(root: Path) -> None:
+    """As some distributions do, where users without privileges get a user namespace whose maps they may not write."""
+    subprocess.run([sys.executable, "-c", REFUSED], cwd=root, check=True)
+
+
+def test_why_it_does_not_start_is_said(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "child.py").write_text("raise OSError('no room')")
+    monkeypatch.setattr("stages.lm.grading.examinee.CHILD", tmp_path / "child.py")
+    with pytest.raises(UserError, match=r"does not start: it ended .* with exit code 1 \(OSError: no room\)"):
+        start("").ask("silu", X)
 
 
 def test_it_is_said_what_was_in_force(start: Start) -> None:

@@ -1,5 +1,6 @@
 """Messages: what goes in comes out, and whatever else comes is refused without harm."""
 
+import json
 import struct
 from typing import Any
 
@@ -58,6 +59,13 @@ def test_junk(text: str) -> None:
     body = struct.pack("<Q", len(text)) + text.encode() + save({})
     with pytest.raises(Malformed):
         unpack(body)
+
+
+def test_a_shape_that_no_memory_holds() -> None:
+    head = json.dumps({"a": {"dtype": "F32", "shape": [0, 2**63 - 1, 4], "data_offsets": [0, 0]}}).encode()
+    text = b'{"tensor": "a"}'
+    with pytest.raises(Malformed):
+        unpack(struct.pack("<Q", len(text)) + text + struct.pack("<Q", len(head)) + head)
 
 
 def test_a_message_has_a_greatest_length() -> None:

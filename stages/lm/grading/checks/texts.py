@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 
-from stages.lm.bpe.reference import merge, train
-
 END = "<|endoftext|>"
 WORDS = """the of and to in was that his her with for she said not they little one day big was very so happy went play saw
 friend mother house tree garden bird don't it's we'll they've I'm he'd numbers 7 42 1905 3.14 naïve café Straße 你好 мир 🌍 🎉"""
@@ -52,6 +50,8 @@ def doubled_words(rng: random.Random, merges: int) -> Counter[str]:
 
 def has_ties(words: Mapping[str, int], merges: int) -> bool:
     """Whether two pairs are ever equally frequent among the most frequent ones, or nothing is left to merge too early."""
+    from stages.lm.bpe.reference import merge, train  # in the grader alone: a submission's process holds this file
+
     counts = {word.encode(): count for word, count in words.items()}
     _, learned = train(counts, 256 + merges, [])
     symbols = {word: [bytes([byte]) for byte in word] for word in counts}

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+import torch
+
 from stages.lm.grading.case import Case
 
 SECONDS = 300
@@ -39,4 +41,5 @@ def _send(look: Callable[[], list[Case]], sending: Connection, memory_mb: int) -
     os.setsid()
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    torch.set_num_threads(1)  # a fork has none of the threads for which its parent's pool would wait
     sending.send_bytes(json.dumps([(case.name, case.fault) for case in look()]).encode())
