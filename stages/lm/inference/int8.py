@@ -35,11 +35,3 @@ class Int8Linear(nn.Module):
             y = (rows @ self.integers.to(x.dtype).T) * self.scale
         y = y.view(*x.shape[:-1], -1)
         return y if self.bias is None else y + self.bias
-
-
-def to_int8(model: nn.Module) -> None:
-    """Replace all linear layers of a model."""
-    for module in list(model.modules()):
-        for name, layer in module.named_children():
-            if isinstance(layer, Linear):
-                setattr(module, name, Int8Linear(layer))

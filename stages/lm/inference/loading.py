@@ -10,8 +10,13 @@ from stages.lm.artifacts import Artifact
 from stages.lm.errors import UserError
 from stages.lm.models import registry
 from stages.lm.models.interface import LanguageModel
+from stages.lm.models.layers import Linear
 
 Precision = Literal["fp32", "bf16", "int8"]
+
+
+LINEAR = {"bf16": ("few_rows", "FewRowsLinear"), "int8": ("int8", "Int8Linear")}
+"""What computes linear layers on a CPU in these precisions: its module and class."""
 
 
 class Trained(NamedTuple):
@@ -51,13 +56,21 @@ def open_model(
     if (precision != "fp32" or is_compiled) and not getattr(loaded, "keeps_all", False):
         key = "compile" if is_compiled else "precision"
         raise UserError(f"{key}: only decoders with softmax attention are decoded so, and this is no such {description.family}")
-    if precision == "int8":
-        if chosen.type != "cpu":
-            raise UserError("precision: int8 is for a processor; set device to cpu, or precision to bf16")
-        import_module("stages.lm.inference.int8").to_int8(loaded)
+    if precision == "int8" and chosen.type != "cpu":
+        raise UserError("precision: int8 is for a processor; set device to cpu, or precision to bf16")
     if precision != "fp32":
+        if chosen.type == "cpu":
+            _replace_linear(loaded, *LINEAR[precision])
         for parameter in loaded.parameters():  # not the tables of positions, whose angles need all their digits
             parameter.data = parameter.data.bfloat16()
     if is_compiled:
         loaded = import_module("stages.lm.inference.compiled").CompiledLM(loaded)
     return Trained(loaded, description.end_of_text, chosen, registry.module_of(description.settings.family))
+
+
+def _replace_linear(model: torch.nn.Module, module: str, name: str) -> None:
+    kind = getattr(import_module(f"stages.lm.inference.{module}"), name)
+    for parent in list(model.modules()):
+        for child, layer in parent.named_children():
+            if isinstance(layer, Linear):
+                setattr(parent, child, kind(layer))

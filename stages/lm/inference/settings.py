@@ -152,7 +152,7 @@ class DecodingSettings(SamplingSettings):
     def modules(self) -> tuple[str, ...]:
         """The modules that are loaded by name for these settings, beside the model's own."""
         found = {"beams": self.beams > 1, "speculation": self.draft is not None}
-        found |= {"compiled": self.compile, "int8": self.precision == "int8"}
+        found |= {"compiled": self.compile, "few_rows": self.precision == "bf16", "int8": self.precision == "int8"}
         return tuple(f"stages.lm.inference.{name}" for name, is_needed in found.items() if is_needed)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from stages.lm.errors import UserError
 from stages.lm.inference import compiled, loading
 from stages.lm.inference.compiled import LEAST_REACH, CompiledLM, rounded
+from stages.lm.inference.few_rows import FewRowsLinear
 from stages.lm.inference.int8 import Int8Linear
 from stages.lm.models import registry
 from stages.lm.models.layers import Linear
@@ -100,6 +101,14 @@ def test_fewer_digits_are_near(name: str, precision: Any, tmp_path: Path) -> Non
         one, other = exact.advance(states[0], part), fewer.advance(states[1], part)
         assert other.dtype == torch.float32
         torch.testing.assert_close(other.exp(), one.exp(), rtol=0.1, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (3, 1), (2, 32), (5, 13), (7,)])
+def test_few_rows_are_multiplied_as_any(shape: tuple[int, ...]) -> None:
+    linear, x = Linear(24, 9, bias=True), torch.randn(*shape, 24, generator=torch.Generator().manual_seed(0))
+    found = FewRowsLinear(linear)(x)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, linear(x))
 
 
 @pytest.mark.parametrize("width", [13, 16, 48])
