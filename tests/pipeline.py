@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "tests/configs/tiny.yaml"
+COMPILED = ("stages/lm/bpe/compiled", "stages/lm/models/ngram/compiled")
 
 
 def tracked() -> list[str]:
@@ -24,14 +25,21 @@ def tracked() -> list[str]:
 
 
 class Project:
-    """A copy of the tracked files, as a clone would have them, with the environment of the running tests."""
+    """A copy of the tracked files, as a clone would have them, with the environment of the running tests.
+
+    Code that is compiled once for a checkout is not compiled for each copy: their folders lead to the one of the tests.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in tracked():
             target = folder / name
+            if name.startswith(COMPILED):
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
+        for compiled in COMPILED:
+            (folder / compiled).symlink_to(ROOT / compiled)
         (folder / ".venv").symlink_to(sys.prefix)
 
     @classmethod
