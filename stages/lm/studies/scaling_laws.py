@@ -116,7 +116,9 @@ def parametric(trainings: Sequence[Training], starts: Sequence[Parametric] = ())
     grid: Iterator[Any] = ((*logs, np.log(alpha), np.log(beta)) for *logs, alpha, beta in product(*STARTS.values()))
     given = [np.log([one.a, one.b, one.e, one.alpha, one.beta]) for one in starts]
     # BFGS, not L-BFGS: scipy's runs LAPACK on 5 numbers, whose threads wait for each other far longer than they compute.
-    found = min((minimize(cost, np.array(x), jac=True, method="BFGS") for x in given or grid), key=lambda each: float(each.fun))
+    with np.errstate(over="ignore", invalid="ignore"):  # a step too far costs more than numbers hold, and is taken back
+        fits = [minimize(cost, np.array(x), jac=True, method="BFGS") for x in given or grid]
+    found = min(fits, key=lambda each: float(each.fun))
     a, b, e, alpha, beta = map(float, np.exp(found.x))
     return Parametric(e, a, b, alpha, beta)
 
