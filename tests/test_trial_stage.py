@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from stages.lm import artifacts
+from stages.lm.errors import INSTALL
 from tests.counting_tokens import write_tokens
 from tests.stage_runs import ROOT
 
@@ -78,11 +79,18 @@ def test_a_failed_training_is_recorded_with_its_last_words(trials: Trials) -> No
     assert (outcome["state"], outcome["message"], outcome["steps"]) == ("failed", "the disk has gone", 0)
 
 
-def test_a_full_disk_is_no_failure_of_the_trial(trials: Trials) -> None:
-    words = "error: train: x: No space left on device; free some space, or put results/ on another disk"
-    trials.run("full", "-c", f"import sys; sys.stderr.write({words!r}); sys.exit(2)", code=2)
-    assert not (trials.folder / "full" / "manifest.json").exists()
-    assert trials.run("full")["state"] == "finished"
+@pytest.mark.parametrize(
+    ("lacks", "fault"),
+    [
+        ("disk", "x: No space left on device; free some space, or put results/ on another disk"),
+        ("package", f"model.family: huggingface needs the package transformers; {INSTALL}"),
+    ],
+)
+def test_what_the_machine_lacks_is_no_failure_of_the_trial(lacks: str, fault: str, trials: Trials) -> None:
+    words = f"error: train: {fault}"
+    trials.run(lacks, "-c", f"import sys; sys.stderr.write({words!r}); sys.exit(2)", code=2)
+    assert not (trials.folder / lacks / "manifest.json").exists()
+    assert trials.run(lacks)["state"] == "finished"
 
 
 def test_a_killed_training_is_recorded(trials: Trials) -> None:

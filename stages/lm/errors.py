@@ -13,3 +13,7 @@ class Stopped(Exception):
     """The stage was told to stop and has saved its state; the same command goes on. Exit code `code`."""
 
     code = 75
+
+
+INSTALL = "pip install -r envs/dev.txt has the versions that are tested"
+"""The end of what is said where a package is missing: the machine is at fault, and no settings."""

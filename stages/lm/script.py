@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from stages.lm.errors import Paused, Stopped, UserError
+from stages.lm.errors import INSTALL, Paused, Stopped, UserError
 from stages.lm.progress import IS_SPOKESMAN
 
 log = logging.getLogger("stagecraft")
@@ -119,8 +119,8 @@ def run(main: Callable[[], None]) -> None:
 
 
 def is_of_the_system(line: str) -> bool:
-    """Whether what a script said last is about a disk or permissions: another time, the same command may succeed."""
-    return line.endswith(tuple(ENVIRONMENT_ERRORS.values()))
+    """Whether what a script said last is about a disk, permissions or a package: another time, the same command may succeed."""
+    return line.endswith((*ENVIRONMENT_ERRORS.values(), INSTALL))
 
 
 def _fail(message: str) -> None:

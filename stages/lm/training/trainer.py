@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import IterableDataset
 
-from stages.lm.errors import UserError
+from stages.lm.errors import INSTALL, UserError
 from stages.lm.training.data import Data
 from stages.lm.training.learner import Step
 from stages.lm.training.loop import Run
@@ -35,10 +35,7 @@ class TrainerRun(Run):
             raise UserError("training.backend: trainer trains in one process; ask for one, or take the backend loop")
         missing = [name for name in PACKAGES if find_spec(name) is None]
         if missing:
-            raise UserError(
-                f"training.backend: trainer needs the package {' and '.join(missing)}; pip install -r envs/dev.txt has the "
-                "versions that are tested; or take the backend loop"
-            )
+            raise UserError(f"training.backend: trainer, unlike loop, needs the package {' and '.join(missing)}; {INSTALL}")
         super().__post_init__()
 
     def take_steps(self, after_step: Callable[[], None]) -> None:

@@ -108,5 +108,5 @@ def test_several_processes_and_missing_packages_are_refused(
     with pytest.raises(UserError, match=r"training\.backend: trainer trains in one process"):
         several.run()
     monkeypatch.setattr(trainer, "find_spec", lambda name: None if name == "accelerate" else importlib.util.find_spec(name))
-    with pytest.raises(UserError, match=r"trainer needs the package accelerate; pip install -r envs/dev\.txt has the"):
+    with pytest.raises(UserError, match=r"trainer, unlike loop, needs the package accelerate; pip install -r envs/dev\.txt"):
         job(tmp_path, tokens, GPT).run()

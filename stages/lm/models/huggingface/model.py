@@ -17,13 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.lm.errors import UserError
+from stages.lm.errors import INSTALL, UserError
 from stages.lm.models.huggingface.checks import check
 from stages.lm.models.huggingface.settings import HuggingFaceSettings
 from stages.lm.models.huggingface.source import read_source
 from stages.lm.models.huggingface.state import Group, HuggingFaceState
-
-INSTALL = "pip install -r envs/dev.txt has the versions that are tested"
 
 
 class HuggingFaceLM(nn.Module):
