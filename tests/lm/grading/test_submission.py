@@ -18,6 +18,7 @@ def submission() -> Iterator[Path]:
     folder.chmod(0o755)
     (folder / "adapters.py").write_text("")
     yield folder
+    subprocess.run(["chmod", "-R", "u+rwX", folder], check=True)  # a user without privileges may not empty what is closed
     subprocess.run(["rm", "-rf", folder], check=True)  # shutil.rmtree goes only so deep
 
 
