@@ -145,8 +145,8 @@ def test_a_limit_is_held_before_any_step(run: Callable[..., Path], asked: list[T
             ["--config", "c", "--tokens", "t", "--out", "o", "--fits", "80"],
             "'80' is no amount of memory; write a number and one of kB",
         ),
-        (["profile", "--threads", "0"], "'0' is no number of threads; write a whole number from 1 on"),
-        (["profile", "--threads", "two"], "'two' is no number of threads; write a whole number from 1 on"),
+        (["profile", "--threads", "0"], "'0' is no whole number from 1 on"),
+        (["profile", "--threads", "two"], "'two' is no whole number from 1 on"),
     ],
 )
 def test_options_that_say_nothing_are_refused_with_what_would(

@@ -118,6 +118,13 @@ def run(main: Callable[[], None]) -> None:
         _fail(f"{stage}: {error.filename or 'output'}: {error.strerror}; {ENVIRONMENT_ERRORS[error.errno]}")
 
 
+def positive(text: str) -> int:
+    """An option that is a whole number from 1 on; what is none raises what argparse turns into one line."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
 def is_of_the_system(line: str) -> bool:
     """Whether what a script said last is about a disk, permissions or a package: another time, the same command may succeed."""
     return line.endswith((*ENVIRONMENT_ERRORS.values(), INSTALL))

@@ -50,18 +50,11 @@ def profile_command(arguments: Sequence[str]) -> int:
     """Measure this machine for training and for writing, if that has not been done. It should have nothing else to do."""
     parser = argparse.ArgumentParser(prog="python -m stages.estimate profile", description=profile_command.__doc__)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="as training.precision")
-    parser.add_argument("--threads", type=positive, default=TrainingSettings().threads, help="as training.threads")
+    parser.add_argument("--threads", type=script.positive, default=TrainingSettings().threads, help="as training.threads")
     args = parser.parse_args(arguments)
     profile.of_writing(args.threads, measuring=True)  # first, since training sets arithmetic and memory for the whole process
     profile.of_training(TrainingSettings(precision=args.precision, threads=args.threads), measuring=True)
     return 0
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on, for argparse."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads; write a whole number from 1 on")
-    return int(text)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"largest-batch": largest_batch_command, "profile": profile_command}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from stages.lm import artifacts
+from stages.lm import artifacts, script
 from stages.lm.bpe.interface import TextTokenizer
 from stages.lm.errors import UserError
 from stages.lm.inference import loading
@@ -48,7 +48,7 @@ def play(arguments: Sequence[str]) -> int:
     parser.add_argument("--model", required=True, type=Path, metavar="DIR", help="the train artifact")
     parser.add_argument("--tokenizer", required=True, type=Path, metavar="DIR", help="the tokenizer artifact")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
-    parser.add_argument("--threads", type=_positive, default=2, metavar="N", help="processor threads of the model")
+    parser.add_argument("--threads", type=script.positive, default=2, metavar="N", help="processor threads of the model")
     args = parser.parse_args(arguments)
     model, tokenizer = artifacts.read(args.model, "train"), artifacts.read(args.tokenizer, "bpe")
     registry.check_tokenizer(model.path, tokenizer.digest, tokenizer.path)
@@ -123,13 +123,6 @@ class Playground:
             self.show(piece)
         rate = len(written) / (time.perf_counter() - began)
         self.show(f"\n── {len(written)} tokens, {written[-1].stop_reason}, {rate:.0f} tokens/s\n")
-
-
-def _positive(text: str) -> int:
-    """An option's number. Raises for argparse, which says so and exits."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return int(text)
 
 
 def _show(text: str) -> None:

@@ -60,7 +60,7 @@ def test_nothing_is_answered_after_quit() -> None:
 def test_threads_are_a_positive_number(threads: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         play(["--model", "one", "--tokenizer", "other", "--threads", threads])
-    assert f"argument --threads: {threads} is not a positive number" in capsys.readouterr().err
+    assert f"argument --threads: {threads!r} is no whole number from 1 on" in capsys.readouterr().err
 
 
 def test_the_command_reads_what_is_piped_into_it(toy_line: Line) -> None:
