@@ -113,7 +113,10 @@ def _told(pair: Pair, parted: list[Pair]) -> Iterator[str]:
 
 
 def _cause(pair: Pair, unpaired: list[Made]) -> str:
+    """Why an artifact differs whose inputs that both runs have are equal; `unpaired` are those that only one of the runs has."""
     causes = pair.causes()
+    used = {one.digest for made in (pair.first, pair.second) for one in made.inputs.values() if one}
+    unpaired = [one for one in unpaired if one.digest in used]
     if not causes and unpaired:
         return f"{unpaired[0].stage} {unpaired[0].title}, which only one of the two has"
     if not causes:

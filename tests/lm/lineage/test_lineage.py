@@ -139,3 +139,33 @@ def test_what_only_one_run_has_is_said(tmp_path: Path, capsys: pytest.CaptureFix
     assert diff([str(train), str(bare)]) == 1
     assert "only the first has corpus toy" in capsys.readouterr().out
     assert evaluate.exists()
+
+
+def test_an_input_that_only_one_has_is_the_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of what is made of it, not of what differs beside it by nothing that is recorded."""
+    reports = []
+    for name, studied in (("first", False), ("second", True)):
+        evaluate = line(tmp_path / name)
+        train = next((tmp_path / name / "train").iterdir())
+        given = {"evaluate": evaluate}
+        if studied:
+            with made(tmp_path / name, "study", {"kind": "new"}, train=train) as (draft, given["study"]):
+                draft.write_json("stats.json", {"found": 1})
+        with made(tmp_path / name, "report", {"title": "same"}, **given) as (draft, report):
+            draft.write_json("stats.json", {"inputs": len(given)})
+        reports.append(report)
+    assert diff([str(report) for report in reports]) == 1
+    assert "the first that differs: report toy, by study toy, which only one of the two has" in capsys.readouterr().out
+
+
+def test_another_gpu_is_a_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [line(tmp_path / "first"), line(tmp_path / "second", loss=3.0)]
+    for gpu, name in (("A", "first"), ("B", "second")):
+        file = next((tmp_path / name / "train").iterdir()) / "manifest.json"
+        manifest = json.loads(file.read_text())
+        manifest["host"]["gpu"] = gpu
+        file.write_text(json.dumps(manifest))
+    diff([str(run) for run in runs])
+    said = capsys.readouterr().out
+    assert "the first that differs: train toy, by its machine gpu" in said
+    assert "machine  gpu: A -> B" in said
