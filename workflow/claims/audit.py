@@ -63,8 +63,7 @@ def audit(claim: Claim, stretches: int, seed: int, runs_variants: bool = True) -
     stretches: of each training, drawn by `seed` from those that there are; runs_variants: whether code in a variant's file is run
     too, or such experiments are left with what the check says.
     """
-    judge = judge_of(claim)
-    judge.other = set()  # nothing was made here: the artifacts are those that the claim was written from
+    judge = judge_of(claim, came_with_it=True)
     yield from (*judge.files(), *judge.artifacts(), *judge.results())
     for name, nodes in judge.plan.experiments.items():
         trained, evaluated = nodes["train"], nodes["evaluate"]

@@ -50,17 +50,17 @@ def check(claim: Claim) -> list[Row]:
     return [*judge.files(), *judge.artifacts(), *judge.results()]
 
 
-def judge_of(claim: Claim) -> "Judge":
-    """A claim beside what is made here of its config."""
+def judge_of(claim: Claim, came_with_it: bool = False) -> "Judge":
+    """A claim beside what is here of its config: made here, or what came with the claim."""
     config = read(claim.config)
-    return Judge(claim, build(config, follow=on_disk), config)
+    return Judge(claim, build(config, follow=on_disk), config, came_with_it)
 
 
 class Judge:
     """A claim, and what is found here."""
 
-    def __init__(self, claim: Claim, plan: Plan, config: Config) -> None:
-        self.claim, self.plan, self.config = claim, plan, config
+    def __init__(self, claim: Claim, plan: Plan, config: Config, came_with_it: bool = False) -> None:
+        self.claim, self.plan, self.config, self.came_with_it = claim, plan, config, came_with_it
         report = report_of(plan)
         made = upwards(report) if report else (Made.at(node.path) for node in plan.nodes.values() if node.is_made)
         self.here = {one.id: one for one in made}
@@ -69,8 +69,10 @@ class Judge:
 
     @cached_property
     def other(self) -> set[str]:
-        """The artifacts that were made on another kind of machine than claimed, or from such."""
+        """The artifacts that were made on another kind of machine than claimed, or from such; none of those that came with it."""
         found: set[str] = set()
+        if self.came_with_it:
+            return found
         for name, made in self.here.items():
             claimed = self.claim.artifacts.get(name)
             above = {entry["id"] for entry in made.manifest["inputs"].values()}
