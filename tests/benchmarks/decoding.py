@@ -38,6 +38,7 @@ PEER = "Hugging Face, bf16, dynamic cache"
 WAYS: dict[str, dict[str, Any]] = {
     "stagecraft, bf16, compiled": {"precision": "bf16", "compile": True},
     "stagecraft, int8": {"precision": "int8"},
+    "stagecraft, int8, compiled": {"precision": "int8", "compile": True},
     "stagecraft, bf16": {"precision": "bf16"},
     "stagecraft, fp32": {"precision": "fp32"},
     PEER: {"precision": "bf16", "cache": None},

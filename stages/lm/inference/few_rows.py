@@ -1,8 +1,7 @@
 """Linear layers in bf16 on a CPU, for as few rows at a time as decoding has.
 
 Such a product takes the time in which memory gives the weights, but only if threads share them: torch does that where they come
-first, as the matrix of a matrix-vector product or the left one of two. That is up to twice as fast as x W^T with one to 64 rows
-(torch 2.13, processors with AMX).
+first, as the matrix of a matrix-vector product or the left one of two (torch 2.13, on a processor with AMX).
 """
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from stages.lm.models.layers import Linear
 
 FEW = 64
+"""With more rows than these there is work for all threads either way."""
 
 
 class FewRowsLinear(nn.Module):
