@@ -1,15 +1,19 @@
 """A transformer whose next token is computed by compiled code: one pass over the weights, with nothing between its operations.
 
 Compiling takes seconds to a minute, once for every number of rows and for every length that caches are looked at up to, which
-doubles from `LEAST_REACH` on: it pays where many tokens are written. Prompts are read by the model itself.
+doubles from `LEAST_REACH` on: it pays where many tokens are written. Prompts are read by the model itself, and what was drafted
+by code for `DRAFT` tokens, which takes hardly longer than one.
 """
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from stages.lm.models.transformer import TransformerLM, TransformerState
 
 LEAST_REACH = 64
+DRAFT = 8
+"""So many new tokens of a text are read at once, or a multiple of it; in place of those that are missing stands any token."""
 MOST_CODE = 64
 """For so many lengths and numbers of rows torch is to compile before it gives up; by itself it does after eight."""
 
@@ -17,21 +21,44 @@ MOST_CODE = 64
 class CompiledLM:
     """The language model, see `models.interface.LanguageModel`; it only decodes."""
 
+    keeps_all = True
+
     def __init__(self, model: TransformerLM) -> None:
         self.model, self.vocab_size, self.context_length = model, model.vocab_size, model.context_length
-        self._next = torch.compile(model.next_log_probs, dynamic=False)
+        # The model stays as it is: to look whether it has changed takes longer than anything else beside its products.
+        options = {"guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
+        self._next = torch.compile(model.next_log_probs, dynamic=False, options=options)
+        self._each = torch.compile(model.each_log_probs, dynamic=False, options=options)
         self._compiling = torch._dynamo.config.patch(recompile_limit=MOST_CODE)  # kept: to make it takes longer than to enter it
 
-    def start(self, batch: int) -> TransformerState:
-        return self.model.start(batch)
+    def start(self, batch: int, can_go_back: bool = False) -> TransformerState:
+        return self.model.start(batch, can_go_back)
 
     def advance(self, state: TransformerState, ids: Tensor) -> Tensor:
         """As the model's; rows do not slide, and the beginning of a text, if only of one token, is read by the model itself."""
-        if ids.shape[1] > 1 or (state.lengths is None and state.length == 0):
+        if ids.shape[1] > 1 or is_new(state):
             return self.model.advance(state, ids)
         positions, longest = state.take(1)
         with self._compiling:
             return self._next(ids, positions, state.caches, min(rounded(longest), self.context_length))
+
+    def advance_each(self, state: TransformerState, ids: Tensor) -> Tensor:
+        """As the model's, which itself reads the beginning of a text, and what has no room to be filled up."""
+        new, read = ids.shape[1], state.longest if state.lengths is not None else state.length
+        missing = -new % DRAFT
+        if is_new(state) or read + new + missing > self.context_length:
+            return self.model.advance_each(state, ids)
+        positions, longest = state.take(new + missing)
+        with self._compiling:
+            reach = min(rounded(longest), self.context_length)
+            found = self._each(F.pad(ids, (0, missing)), positions, state.caches, reach)
+        state.go_back(read + new)
+        return found[:, :new]
+
+
+def is_new(state: TransformerState) -> bool:
+    """Whether nothing was read."""
+    return state.lengths is None and state.length == 0
 
 
 def rounded(length: int) -> int:

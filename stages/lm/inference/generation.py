@@ -127,13 +127,21 @@ def stream(
 
 def choose(texts: Sequence[Text], scores: Tensor, settings: DecodingSettings) -> list[tuple[int, float | None]]:
     """The next token of each text by its scores (texts, vocab), and its ln p where the settings ask for it."""
-    scores, vocab = scores.cpu(), scores.shape[-1]
-    window = settings.repetition_window if settings.repetition_penalty != 1.0 else 0
-    recent = torch.tensor([text.recent(window, vocab) for text in texts], dtype=torch.long)  # (texts, window)
-    counts = torch.stack([text.counts(vocab) for text in texts]) if settings.counts_tokens else None
+    scores = scores.cpu()
+    recent, counts = penalised_in(texts, scores.shape[-1], settings)
     tokens = sample(scores, recent, settings, [text.generator for text in texts], counts)
     log_probs = scores.gather(-1, tokens[:, None])[:, 0].tolist() if settings.log_probs else [None] * len(texts)
     return list(zip(map(int, tokens), log_probs, strict=True))  # by one, as a rehearsal without numbers sees it too
+
+
+def penalised_in(texts: Sequence[Text], vocab: int, settings: DecodingSettings) -> tuple[Tensor, Tensor | None]:
+    """What penalties look at: the last tokens of each text (texts, window), and how often it has each token (texts, vocab).
+
+    Empty and None where the settings do not ask for them.
+    """
+    window = settings.repetition_window if settings.repetition_penalty != 1.0 else 0
+    recent = torch.tensor([text.recent(window, vocab) for text in texts], dtype=torch.long)
+    return recent, torch.stack([text.counts(vocab) for text in texts]) if settings.counts_tokens else None
 
 
 def collected(tokens: Iterable[Token], count: int, stop: Stop) -> list[Completion]:

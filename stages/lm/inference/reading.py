@@ -29,6 +29,7 @@ class TransformerReader:
     """
 
     def __init__(self, model: TransformerLM, device: torch.device) -> None:
+        """The model may also be a compiled one."""
         self.model, self.device = model, device
         self.begin, self.read = 0, list[int]()
         self.state = model.start(1, can_go_back=True)
@@ -70,8 +71,8 @@ def reader(trained: Trained) -> Reader:
     match trained.model:
         case NgramLM() as counts:
             return NgramReader(counts)
-        case TransformerLM() as transformer if transformer.keeps_all:
-            return TransformerReader(transformer, trained.device)
+        case model if getattr(model, "keeps_all", False):
+            return TransformerReader(model, trained.device)  # type: ignore[arg-type]
     raise UserError("is of a kind that cannot take tokens back; n-gram models and transformers without linear attention can")
 
 

@@ -20,7 +20,7 @@ def sample(
     scores = penalised(scores, recent, counts, settings)
     if settings.temperature == 0.0:
         return scores.argmax(dim=-1)
-    scores = scores / settings.temperature
+    scores = scores if settings.temperature == 1.0 else scores / settings.temperature
     if settings.top_k is None or settings.top_k >= scores.shape[-1]:
         return draw(truncated(scores, settings), generators)
     _, ids = highest(scores, settings.top_k)

@@ -125,9 +125,8 @@ class DecodingSettings(SamplingSettings):
 
     @model_validator(mode="after")
     def _check_draft(self) -> Self:
-        if self.draft is not None and (self.compile or (self.batch_size or 1) > 1):
-            wrong = "compile" if self.compile else "batch_size"
-            raise ValueError(f"draft: goes with one text at a time and without compiled code; leave out {wrong}, or the draft")
+        if self.draft is not None and (self.batch_size or 1) > 1:
+            raise ValueError("draft: goes with one text at a time; leave out batch_size, or the draft")
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stages.lm.errors import UserError
-from stages.lm.inference.generation import Request, Text, Token
+from stages.lm.inference.generation import Request, Text, Token, penalised_in
 from stages.lm.inference.loading import Trained
 from stages.lm.inference.reading import Reader, reader
 from stages.lm.inference.sampling import draw, shaped
@@ -65,13 +65,13 @@ def speculate_text(
         count = min(settings.draft_tokens, left - 1, left if room is None else room)
         drafted, chances = propose(draft, text, settings, count)
         scores = model.after([*text.ids, *drafted], count + 1).cpu()  # (count + 1, vocab)
+        p = chances_after(text, drafted, scores, settings)
         tally.passes, tally.drafted = tally.passes + 1, tally.drafted + count
         for place in range(count + 1):
-            p = _chances(scores[place], text, settings)
             if place == count:
-                token, is_taken = _drawn(p, text), False
+                token, is_taken = _drawn(p[place], text), False
             else:
-                token, is_taken = judge(drafted[place], p, chances[place], text)
+                token, is_taken = judge(drafted[place], p[place], chances[place], text)
             tally.taken += is_taken
             text.append(token)
             reason = stop.reason(text.written) or ("max tokens" if len(text.written) == settings.max_tokens else None)
@@ -86,7 +86,7 @@ def propose(draft: Reader, text: Text, settings: DecodingSettings, count: int) -
     """`count` tokens that the draft would write, and the probabilities (vocab) that each was drawn from."""
     ahead, chances = text.copy(), []
     for _ in range(count):
-        chances.append(_chances(draft.after(ahead.ids, 1)[0].cpu(), ahead, settings))
+        chances.append(chances_after(ahead, [], draft.after(ahead.ids, 1).cpu(), settings)[0])
         ahead.append(_drawn(chances[-1], ahead))
     return ahead.ids[len(text.ids) :], chances
 
@@ -99,12 +99,17 @@ def judge(drafted: int, p: Tensor, q: Tensor, text: Text) -> tuple[int, bool]:
     return _drawn((p - q).clamp(min=0), text), False
 
 
-def _chances(scores: Tensor, text: Text, settings: DecodingSettings) -> Tensor:
-    """With what probability each token is drawn next by the settings: scores (vocab) -> (vocab)."""
-    vocab = len(scores)
-    recent = torch.tensor([text.recent(settings.repetition_window, vocab)], dtype=torch.long)
-    counts = text.counts(vocab)[None] if settings.counts_tokens else None
-    return shaped(scores[None], recent, settings, counts)[0].exp()
+def chances_after(text: Text, drafted: Sequence[int], scores: Tensor, settings: DecodingSettings) -> Tensor:
+    """With what probability each token is drawn next by the settings: after the text, and after each of what is drafted.
+
+    (1 + drafted, vocab), from scores of this shape.
+    """
+    texts = [text]
+    for token in drafted:
+        texts.append(texts[-1].copy())
+        texts[-1].append(token)
+    recent, counts = penalised_in(texts, scores.shape[-1], settings)
+    return shaped(scores, recent, settings, counts).exp()
 
 
 def _drawn(chances: Tensor, text: Text) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-LOGITS_PER_SLICE = {"cpu": 2**22, "cuda": 2**27}
+LOGITS_PER_SLICE = {"cpu": 2**24, "cuda": 2**27}
 
 
 def slice_rows(vocab_size: int, device: str) -> int:

@@ -54,8 +54,10 @@ class TransformerState:
             cache.reorder(rows)
 
     def go_back(self, length: int) -> None:
-        """Forget all but the first `length` tokens; for a state that was started for it, and is not apart."""
+        """Forget all but the first `length` tokens of each row; for a state that was started for it."""
         self.length = length
+        if self.lengths is not None:
+            self.lengths, self.longest = torch.full_like(self.lengths, length), length
         for cache in self.caches:
             assert isinstance(cache.own, KVCache)
             cache.own.length = length
@@ -157,7 +159,10 @@ class TransformerLM(Network):
 
     @torch.no_grad()
     def advance_each(self, state: TransformerState, ids: Tensor) -> Tensor:
-        """ln p(next) after each of `ids` (batch, new), (batch, new, vocab): where there is room, and rows are not apart."""
+        """ln p(next) after each of `ids` (batch, new), (batch, new, vocab): where there is room."""
+        if state.lengths is not None:
+            positions, reach = state.take(ids.shape[1])
+            return self.each_log_probs(ids, positions, state.caches, reach)
         return self._log_probs(self._read(state, ids))
 
     def _read(self, state: TransformerState, ids: Tensor) -> Tensor:
@@ -178,10 +183,18 @@ class TransformerLM(Network):
 
         The caches hold what came before them, and change.
         """
+        return self._log_probs(self._placed(ids, positions, caches, reach)[:, -1])
+
+    def each_log_probs(self, ids: Tensor, positions: Tensor, caches: list[BlockCache], reach: int) -> Tensor:
+        """As `next_log_probs`, after each of the ids: (batch, new, vocab)."""
+        return self._log_probs(self._placed(ids, positions, caches, reach))
+
+    def _placed(self, ids: Tensor, positions: Tensor, caches: list[BlockCache], reach: int) -> Tensor:
+        """Features of tokens wherever they stand: (batch, new, d_model)."""
         x = self._embed(ids, positions)
         for layer, cache in zip(self.layers, caches, strict=True):
             x = layer(x, positions, cache, reach=reach)
-        return self._log_probs(self.ln_final(x)[:, -1])
+        return self.ln_final(x)  # type: ignore[no-any-return]
 
     def _log_probs(self, features: Tensor) -> Tensor:
         """ln p of the next token, at least in float32: (batch, d_model) -> (batch, vocab)."""

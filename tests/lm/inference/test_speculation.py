@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stages.lm.errors import UserError
+from stages.lm.inference.compiled import CompiledLM
 from stages.lm.inference.generation import Request, Text, collected, generate, sample_generator
 from stages.lm.inference.loading import Trained
 from stages.lm.inference.reading import TransformerReader, reader
@@ -40,6 +41,30 @@ def test_greedy_texts_are_the_same(name: str) -> None:
         found = collected(speculate(model, trained(draft), requests, settings, Stop(), tally), len(requests), Stop())
         assert [text.tokens for text in found] == [text.tokens for text in plain]
         assert tally.passes + tally.taken == 30 * len(requests)
+
+
+@pytest.mark.parametrize("name", ["default", "GPT-2", "Vaswani", "shared heads", "sliding window", "strided"])
+def test_compiled_code_reads_drafts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight tokens at a time, whatever is drafted, as far as the context has room; without the compiler."""
+    shapes = set()
+
+    def uncompiled(function: Any, **_: Any) -> Any:
+        def noted(ids: Tensor, *others: Any) -> Tensor:
+            shapes.add(tuple(ids.shape))
+            return function(ids, *others)  # type: ignore[no-any-return]
+
+        return noted
+
+    monkeypatch.setattr(torch, "compile", uncompiled)
+    model = trained(name)
+    requests = [Request(prompt, sample_generator(0, number, 0)) for number, prompt in enumerate(PROMPTS[1:3])]
+    plain = generate(model, requests, GREEDY, Stop())
+    for draft, count in (("ngram", 3), (name, 4), ("ngram", 8)):
+        tally, settings = Tally(), GREEDY.model_copy(update={"draft": draft, "draft_tokens": count, "compile": True})
+        by_code = model._replace(model=CompiledLM(model.model))  # type: ignore[arg-type]
+        found = collected(speculate(by_code, trained(draft), requests, settings, Stop(), tally), len(requests), Stop())
+        assert [text.tokens for text in found] == [text.tokens for text in plain]
+    assert shapes == {(1, 8), (1, 16)}
 
 
 @pytest.mark.parametrize("context", [1, 2, 5, 8])

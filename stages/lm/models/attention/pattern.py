@@ -65,8 +65,11 @@ class Segments(NamedTuple):
 
 
 def positions_of(queries: int, keys: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Positions of the queries (queries, 1) and of the keys (keys): the queries are the last of the keys."""
-    position = torch.arange(keys, device=device)
+    """Positions of the queries (queries, 1) and of the keys (keys): the queries are the last of the keys.
+
+    Of 32 bits: a compiler computes a mask anew wherever scores are read.
+    """
+    position = torch.arange(keys, device=device, dtype=torch.int32)
     return position[keys - queries :, None], position
 
 
