@@ -64,10 +64,15 @@ def truncated(scores: Tensor, settings: SamplingSettings) -> Tensor:
 
 
 def draw(scores: Tensor, generators: list[torch.Generator]) -> Tensor:
-    """One place of each row with probabilities softmax(scores), each by the row's own generator: (batch,).
+    """One place of each row with probabilities softmax(scores), each by the row's own generator: (batch,)."""
+    return draw_by(scores.double().softmax(dim=-1), generators)
 
-    By inversion of the cumulative distribution in float64; a place of probability 0 is never drawn.
+
+def draw_by(weights: Tensor, generators: list[torch.Generator]) -> Tensor:
+    """The same with probabilities in proportion to weights (batch, n) in float64.
+
+    By inversion of the cumulative distribution; a place of weight 0 is never drawn.
     """
-    cumulative = scores.double().softmax(dim=-1).cumsum(dim=-1)  # (batch, n)
+    cumulative = weights.cumsum(dim=-1)
     uniform = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])  # (batch, 1)
     return torch.searchsorted(cumulative / cumulative[:, -1:], uniform, right=True).squeeze(-1)

@@ -17,7 +17,7 @@ from stages.lm.errors import UserError
 from stages.lm.inference.generation import Request, Text, Token, penalised_in
 from stages.lm.inference.loading import Trained
 from stages.lm.inference.reading import Reader, reader
-from stages.lm.inference.sampling import draw, shaped
+from stages.lm.inference.sampling import draw_by, shaped
 from stages.lm.inference.settings import DecodingSettings
 from stages.lm.inference.stopping import Stop
 
@@ -113,4 +113,4 @@ def chances_after(text: Text, drafted: Sequence[int], scores: Tensor, settings: 
 
 
 def _drawn(chances: Tensor, text: Text) -> int:
-    return int(draw(chances.log()[None], [text.generator]))
+    return int(draw_by(chances[None], [text.generator]))

@@ -83,10 +83,13 @@ def distribution(tables: list[Table], context: Ints) -> Floats:
 
 def node_of(tables: list[Table], tokens: Ints) -> int:
     """The index of an n-gram among those of its length, -1 if it is not in the tables."""
-    node = np.asarray(tokens[:1])
+    node = int(tokens[0])
     for table, token in zip(tables[1:], tokens[1:], strict=False):
-        node = find(table, node, np.asarray([token]))
-    return int(node[0])
+        begin, end = int(table.first[node]), int(table.first[node + 1])
+        node = begin + int(table.tokens[begin:end].searchsorted(token))
+        if node == end or table.tokens[node] != token:
+            return -1
+    return node
 
 
 def at(values: Singles, index: Ints, default: float) -> Floats:
