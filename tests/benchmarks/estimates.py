@@ -25,8 +25,7 @@ from stages.lm.accounting import profile  # noqa: E402
 from stages.lm.accounting.batches import Lengths, random_batch  # noqa: E402
 from stages.lm.accounting.operations import of_step  # noqa: E402
 from stages.lm.accounting.roofline import breakdown  # noqa: E402
-from stages.lm.accounting.texts import of_texts, write  # noqa: E402
-from stages.lm.inference.settings import DecodingSettings  # noqa: E402
+from stages.lm.accounting.texts import SURE, of_texts, write  # noqa: E402
 from stages.lm.models import registry  # noqa: E402
 from stages.lm.settings import parse  # noqa: E402
 from stages.lm.training import machine as machines  # noqa: E402
@@ -98,9 +97,9 @@ def texts(profiles: Path) -> tuple[list[str], list[float], list[Callable[[], obj
         settings = parse(TrainSettings, {"model": model}, "").model
         built: Any = registry.build(settings, vocab_size, 0)
         for count in (1, 16):
-            begin, token = of_texts(settings, vocab_size, count, PROMPT, TOKENS, DecodingSettings())
+            begin, token = of_texts(settings, vocab_size, count, PROMPT, TOKENS, SURE)
             predicted.append(breakdown(begin, kept)["total"] + (TOKENS - 1) * breakdown(token, kept)["total"])
-            works.append(partial(write, built.eval(), count, PROMPT, TOKENS, DecodingSettings()))
+            works.append(partial(write, built.eval(), count, PROMPT, TOKENS, SURE))
             names.append(describe(model, built, f"{count} at once"))
     return names, predicted, works
 

@@ -12,8 +12,7 @@ from torch import nn
 from stages.lm.accounting.costs import Timed
 from stages.lm.accounting.operations import operation
 from stages.lm.accounting.rehearsal import Watching
-from stages.lm.accounting.texts import write
-from stages.lm.inference.settings import DecodingSettings
+from stages.lm.accounting.texts import SURE, write
 from stages.lm.models import registry
 from stages.lm.models.recurrent.settings import GruSettings, LstmSettings
 from stages.lm.models.settings import TransformerSettings
@@ -59,9 +58,9 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _transformer(layers: int, heads: int, d_model: int, context_length: int) -> TransformerSettings:
+def _transformer(layers: int, heads: int, d_model: int, context_length: int, **more: Any) -> TransformerSettings:
     return TransformerSettings(
-        family="transformer", layers=layers, heads=heads, d_model=d_model, context_length=context_length
+        family="transformer", layers=layers, heads=heads, d_model=d_model, context_length=context_length, **more
     )  # fmt: skip
 
 
@@ -73,6 +72,7 @@ def _gru(d_model: int, context_length: int) -> GruSettings:
     return GruSettings(family="gru", layers=1, d_model=d_model, context_length=context_length)
 
 
+OLDER: dict[str, Any] = {"norm": "layer", "norm_position": "post", "feed_forward": "relu", "bias": True, "dropout": 0.1}
 TRAINED: list[tuple[Any, int, int, str]] = [
     (_transformer(2, 4, 128, 128), 1024, 8, "adamw"),
     (_transformer(1, 4, 224, 128), 1024, 16, "adamw"),
@@ -81,6 +81,8 @@ TRAINED: list[tuple[Any, int, int, str]] = [
     (_transformer(1, 6, 384, 768), 1024, 2, "adamw"),
     (_transformer(2, 2, 64, 64), 512, 4, "muon"),
     (_transformer(1, 4, 320, 64), 512, 8, "muon"),
+    (_transformer(2, 4, 96, 64, **OLDER, position="sinusoidal"), 1024, 16, "adamw"),
+    (_transformer(1, 4, 320, 128, **OLDER | {"feed_forward": "gelu"}, position="learned"), 2048, 8, "adamw"),
     (_lstm(384, 32), 1024, 32, "adamw"),
     (_lstm(192, 64), 2048, 16, "adamw"),
     (_lstm(64, 32), 512, 4, "adamw"),
@@ -98,8 +100,10 @@ WRITTEN: list[tuple[Any, int, int]] = [
     (_lstm(128, 64), 1024, 1),
     (_lstm(640, 64), 4096, 1),
     (_lstm(384, 64), 8192, 16),
+    (_lstm(192, 64), 2048, 16),
     (_gru(384, 64), 1024, 1),
     (_gru(128, 64), 8192, 16),
+    (_gru(448, 64), 2048, 16),
 ]
 """Models, their vocabularies, texts at once."""
 PROMPT, TOKENS = 16, 8
@@ -129,13 +133,13 @@ def written(device: torch.device) -> list[Watched]:
     works: list[Work] = []
     for settings, vocab_size, texts in WRITTEN:
         model: Any = registry.build(settings, vocab_size, 0)
-        text = partial(write, model.to(device).eval(), texts, PROMPT, TOKENS, DecodingSettings())
+        text = partial(write, model.to(device).eval(), texts, PROMPT, TOKENS, SURE)
         works.append((text, partial(text, seen=True)))
     return watched(works, device, TOKENS)
 
 
 def watched(works: list[Work], device: torch.device, passes: int = 1) -> list[Watched]:
-    """Each work and each of its calls in the fastest of some rounds over all works: others may use the machine meanwhile."""
+    """Each work, and the calls of it with clocks, in the fastest of some rounds over all works: others may use the machine."""
     calls: list[list[list[Timed]]] = [[] for _ in works]
     seconds: list[list[float]] = [[] for _ in works]
     for plain, _ in works:
@@ -149,9 +153,7 @@ def watched(works: list[Work], device: torch.device, passes: int = 1) -> list[Wa
             with Clock(device) as clock:
                 seen()
             calls[number].append(clock.calls)
-    fastest = [
-        [Timed(same[0].operation, min(call.seconds for call in same)) for same in zip(*rounds, strict=True)] for rounds in calls
-    ]
+    fastest = [min(rounds, key=lambda round: sum(call.seconds for call in round)) for rounds in calls]
     return [
         Watched(found, min(times), passes, statistics.median(times) / min(times))
         for found, times in zip(fastest, seconds, strict=True)

@@ -1,13 +1,13 @@
 """What one call of each kind of operation takes, fitted to calls that were timed. Of operations without matrix products
 
-    seconds = fixed + near * bytes that fit into a core's cache + middle * those that fit into the shared one + far * the rest
+    seconds = fixed + near * bytes + middle * those beyond a core's cache + far * those beyond the shared one
 
 and of those with
 
-    seconds = fixed + reading * seconds in which their bytes alone come from where they are + work * seconds of the products alone
+    seconds = fixed + near * bytes + slower * the longer of two times + quicker * the shorter
 
-The last two are known from the rates that were measured of them: `work` says how much longer products take inside, and `reading`
-how much of the traffic the arithmetic does not hide. Of products with few rows that is nearly all, of large ones little.
+The times are what the products take alone, and what their bytes take from where they are, known from the rates that were measured
+of them: `slower` says how much longer products take inside, and `quicker` how much of one the other does not hide.
 """
 
 import itertools
@@ -36,18 +36,18 @@ class Products(NamedTuple):
 
 
 class Cost(Settings):
-    """The coefficients of one kind: seconds, seconds per byte near and far, and factors."""
+    """The coefficients of one kind: seconds, seconds per byte and how much more from further away, and factors."""
 
     fixed: float
     near: float
     middle: float
     far: float
-    reading: float
-    work: float
+    quicker: float
+    slower: float
 
     def seconds(self, operation: Operation, products: Products) -> float:
         """Of one call."""
-        coefficients = (self.fixed, self.near, self.middle, self.far, self.reading, self.work)
+        coefficients = (self.fixed, self.near, self.middle, self.far, self.quicker, self.slower)
         return float(np.dot(coefficients, _features(operation, products)))
 
 
@@ -63,7 +63,7 @@ def fit(calls: Sequence[tuple[Timed, Products]]) -> Cost:
     bytes."""
     features = np.array([_features(call.operation, products) for call, products in calls])
     distinct = len({call.operation for call, _ in calls})
-    used = [0, 1, 2, 3] if not calls[0][0].operation.products else [0, 4, 5] if distinct >= MANY else [5]
+    used = [0, 1, 2, 3] if not calls[0][0].operation.products else [0, 1, 4, 5] if distinct >= MANY else [5]
     coefficients = np.zeros(features.shape[1])
     coefficients[used] = least_squares(features[:, used], np.array([call.seconds for call, _ in calls]))
     return Cost(**{name: float(value) for name, value in zip(Cost.model_fields, coefficients, strict=True)})
@@ -95,5 +95,5 @@ def least_squares(
 
 
 def _features(operation: Operation, products: Products) -> tuple[float, ...]:
-    own, shared = (min(operation.bytes, cache) for cache in CACHES)
-    return 1.0, float(own), float(shared - own), float(operation.bytes - shared), products.reading, products.arithmetic
+    middle, far = (float(max(0, operation.bytes - cache)) for cache in CACHES)
+    return 1.0, float(operation.bytes), middle, far, min(products), max(products)

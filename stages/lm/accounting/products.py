@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.lm.accounting.operations import Product
+from stages.lm.accounting.operations import Operation, Product
 from stages.lm.settings import Settings
 
 LAYOUTS = ("nt", "nn", "tn")
@@ -26,6 +26,8 @@ BATCHED = [[8, 64], [1, 16, 128, 512], [16, 64, 256], [16, 64, 256]]
 
 PASSES = 3
 MATRICES = (1, 2, 4, 8, 16, 32, 64)
+FEW_ROWS = [1, 4, 16]
+"""So many texts are written at once, or fewer: then weights are read for little arithmetic."""
 
 
 class Grid(Settings):
@@ -54,19 +56,30 @@ def grids(device: torch.device, dtypes: Sequence[torch.dtype]) -> dict[str, Grid
 
 
 def streams(device: torch.device) -> Grid:
-    """Bytes per second that one token's products with many weights in turn read, by the bytes of all these weights."""
+    """Bytes per second that products of few rows with many weights in turn read, by these rows and the bytes of all weights."""
     size = 512 * 1024 * 4
-    vector, matrices = torch.randn(1, 512, device=device), [torch.randn(1024, 512, device=device) for _ in range(MATRICES[-1])]
+    matrices = [torch.randn(1024, 512, device=device) for _ in range(MATRICES[-1])]
 
-    def read(count: int) -> None:
+    def read(rows: torch.Tensor, count: int) -> None:
         for matrix in matrices[:count]:
-            torch.mm(vector, matrix.T)
+            torch.mm(rows, matrix.T)
 
-    fastest = quietest([partial(read, count) for count in MATRICES], device, 5e-3)
+    points = list(itertools.product(FEW_ROWS, MATRICES))
+    works = [partial(read, torch.randn(rows, 512, device=device), count) for rows, count in points]
+    fastest = quietest(works, device, 5e-3)
     return Grid(
-        axes=[[count * size for count in MATRICES]],
-        rates=[count * size / found for count, found in zip(MATRICES, fastest, strict=True)],
+        axes=[FEW_ROWS, [count * size for count in MATRICES]],
+        rates=[count * size / found for (_, count), found in zip(points, fastest, strict=True)],
     )
+
+
+def reading(operation: Operation, together: int, rates: Grid) -> float:
+    """Seconds in which the bytes of an operation with products come from where they are, if all of them move `together` bytes.
+
+    Of few rows the weights are nearly all bytes, and come as they do with so many rows; else all bytes as they do with one.
+    """
+    rows = operation.products[0].rows
+    return operation.bytes / rates.rate((rows if rows <= FEW_ROWS[-1] else 1, max(1, together)))
 
 
 def seconds(product: Product, measured: dict[str, Grid]) -> float:

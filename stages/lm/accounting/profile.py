@@ -35,7 +35,7 @@ from stages.lm.training.settings import TrainingSettings
 log = logging.getLogger("stagecraft")
 
 FOLDER = Path("state") / "machines"
-FORMAT = 2
+FORMAT = 3
 ANY = "any"
 """The cost of kinds that the small models have none of: that of all kinds without matrix products together."""
 
@@ -46,7 +46,7 @@ class Profile(Settings):
     about: dict[str, Any]
     products: dict[str, Grid]
     streams: Grid
-    """Bytes per second of thin products, by the bytes of all matrices that take turns: few stay in the cache."""
+    """Bytes per second of thin products, by their rows and the bytes of all matrices that take turns: few stay in the cache."""
     costs: dict[str, Cost] = {}
     whole: float = 1.0
     """How much longer a step takes than its operations one by one."""
@@ -62,7 +62,7 @@ class Profile(Settings):
         if not operation.products:
             return Products(0.0, 0.0)
         arithmetic = sum(products.seconds(product, self.products) for product in operation.products)
-        return Products(arithmetic, operation.bytes / self.streams.rate((max(1, together),)))
+        return Products(arithmetic, products.reading(operation, together, self.streams))
 
     def seconds(self, operation: Operation, together: int) -> dict[str, float]:
         cost = self.costs.get(operation.kind) or self.costs[ANY]

@@ -16,6 +16,10 @@ from stages.lm.models import registry
 from stages.lm.models.interface import LanguageModel
 from stages.lm.models.settings import ModelSettings
 
+SURE = DecodingSettings(temperature=1e-3)
+"""Weights that nobody has trained are sure of nothing, and all tokens would be sorted for `top_p`: at this temperature they draw
+from few tokens, as a trained model does, and as a rehearsal takes it."""
+
 
 class Writing(NamedTuple):
     """What texts cost that are written at once: reading their prompt and drawing a token, and every token after that."""

@@ -5,6 +5,8 @@ doubles from `LEAST_REACH` on: it pays where many tokens are written. Prompts ar
 by code for `DRAFT` tokens, which takes hardly longer than one.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,7 +28,7 @@ class CompiledLM:
     def __init__(self, model: TransformerLM) -> None:
         self.model, self.vocab_size, self.context_length = model, model.vocab_size, model.context_length
         # The model stays as it is: to look whether it has changed takes longer than anything else beside its products.
-        options = {"guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
+        options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
         self._next = torch.compile(model.next_log_probs, dynamic=False, options=options)
         self._each = torch.compile(model.each_log_probs, dynamic=False, options=options)
         self._compiling = torch._dynamo.config.patch(recompile_limit=MOST_CODE)  # kept: to make it takes longer than to enter it

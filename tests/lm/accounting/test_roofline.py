@@ -117,7 +117,7 @@ def test_a_profile_explains_the_machine_that_made_it() -> None:
     view = Operation("aten::view float32", (), 0, 0)
     adds = [Operation("aten::add.Tensor float32", (), 0, 10**power) for power in range(2, 9)]
     flat = {f"float32 {layout}": Grid(axes=[[1], [1], [1], [1]], rates=[100e9]) for layout in ("nt", "nn", "tn")}
-    bare = Profile(about={}, products=flat, streams=Grid(axes=[[1]], rates=[1e12]))
+    bare = Profile(about={}, products=flat, streams=Grid(axes=[[1], [1]], rates=[1e12]))
     backward = [add._replace(backward=True) for add in adds]
     products = map(product, (1, 10, 100, 1000))
     found = bare.fitted([example(*adds), example(*products), example(*adds[:3], product(64)), example(*backward, *adds[:2])])
@@ -132,13 +132,16 @@ def test_a_profile_explains_the_machine_that_made_it() -> None:
 
 def test_matrices_that_do_not_stay_in_the_cache_wait_for_memory() -> None:
     flat = {"float32 nt": Grid(axes=[[1], [1], [1], [1]], rates=[1e15])}
-    streams = Grid(axes=[[2**20, 2**30]], rates=[100e9, 10e9])
+    streams = Grid(axes=[[1, 16], [2**20, 2**30]], rates=[100e9, 10e9, 50e9, 5e9])
     thin = Operation("aten::mm float32", (Product("float32", "nt", 1, 1, 512, 512),), 2**19, 2**20)
     profile = Profile(about={}, products=flat, streams=streams)
     assert profile.alone(thin, 2**20).reading == pytest.approx(2**20 / 100e9)
     assert profile.alone(thin, 2**30).reading == pytest.approx(2**20 / 10e9)
-    waiting = Cost(fixed=1e-6, near=0, middle=0, far=0, reading=0.5, work=1.0)
-    assert waiting.seconds(thin, Products(3e-6, 8e-6)) == pytest.approx(8e-6)
+    few, many = (thin._replace(products=(thin.products[0]._replace(rows=rows),)) for rows in (16, 17))
+    assert profile.alone(few, 2**30).reading == pytest.approx(2**20 / 5e9)
+    assert profile.alone(many, 2**30).reading == profile.alone(thin, 2**30).reading
+    waiting = Cost(fixed=1e-6, near=0, middle=0, far=0, quicker=0.5, slower=1.0)
+    assert waiting.seconds(thin, Products(3e-6, 8e-6)) == waiting.seconds(thin, Products(8e-6, 3e-6)) == pytest.approx(10.5e-6)
 
 
 def test_energy_and_money() -> None:
