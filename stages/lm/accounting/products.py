@@ -27,7 +27,7 @@ BATCHED = [[8, 64], [1, 16, 128, 512], [16, 64, 256], [16, 64, 256]]
 PASSES = 3
 MATRICES = (1, 2, 4, 8, 16, 32, 64)
 FEW_ROWS = [1, 4, 16]
-"""So many texts are written at once, or fewer: then weights are read for little arithmetic."""
+"""Rows of products where few texts are written at once: weights are read for little arithmetic."""
 
 
 class Grid(Settings):
