@@ -5,6 +5,7 @@ doubles from `LEAST_REACH` on: it pays where many tokens are written. Prompts ar
 by code for `DRAFT` tokens, which takes hardly longer than one.
 """
 
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -27,10 +28,7 @@ class CompiledLM:
 
     def __init__(self, model: TransformerLM) -> None:
         self.model, self.vocab_size, self.context_length = model, model.vocab_size, model.context_length
-        # The model stays as it is: to look whether it has changed takes longer than anything else beside its products.
-        options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
-        self._next = torch.compile(model.next_log_probs, dynamic=False, options=options)
-        self._each = torch.compile(model.each_log_probs, dynamic=False, options=options)
+        self._next, self._each = compiled(model.next_log_probs), compiled(model.each_log_probs)
         self._compiling = torch._dynamo.config.patch(recompile_limit=MOST_CODE)  # kept: to make it takes longer than to enter it
 
     def start(self, batch: int, can_go_back: bool = False) -> TransformerState:
@@ -42,7 +40,7 @@ class CompiledLM:
             return self.model.advance(state, ids)
         positions, longest = state.take(1)
         with self._compiling:
-            return self._next(ids, positions, state.caches, min(rounded(longest), self.context_length))
+            return self._next(ids, positions, state.caches, min(rounded(longest), self.context_length))  # type: ignore[no-any-return]
 
     def advance_each(self, state: TransformerState, ids: Tensor) -> Tensor:
         """As the model's, which itself reads the beginning of a text, and what has no room to be filled up."""
@@ -53,9 +51,21 @@ class CompiledLM:
         positions, longest = state.take(new + missing)
         with self._compiling:
             reach = min(rounded(longest), self.context_length)
-            found = self._each(F.pad(ids, (0, missing)), positions, state.caches, reach)
+            found: Tensor = self._each(F.pad(ids, (0, missing)), positions, state.caches, reach)
         state.go_back(read + new)
         return found[:, :new]
+
+
+def compiled(method: Any) -> Any:
+    """A model's method by compiled code that does not look whether the model has changed, as none does that decodes: that would
+    take longer than anything beside its products.
+
+    Such code is for this model alone, so the method gets code of its own, by which the compiler keeps what it has made.
+    """
+    function = method.__func__
+    own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
+    return torch.compile(MethodType(own, method.__self__), dynamic=False, options=options)
 
 
 def is_new(state: TransformerState) -> bool:

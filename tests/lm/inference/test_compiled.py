@@ -73,6 +73,19 @@ def test_there_is_code_for_every_length(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(made) == 11
 
 
+@torch.inference_mode()
+def test_two_models_have_their_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same weights and shapes, but with another number of heads; and of other modules."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    models = [randomised(settings(layers=1, heads=heads)) for heads in (4, 2)]
+    models[1].load_state_dict(models[0].state_dict())
+    for plain in (*models, randomised(settings(layers=1, feed_forward="relu")), models[0]):
+        by_code = CompiledLM(plain)
+        found, expected = by_code.start(1), plain.start(1)
+        for part in (torch.tensor([[3, 1, 4]]), torch.tensor([[1]]), torch.tensor([[5]])):
+            torch.testing.assert_close(by_code.advance(found, part), plain.advance(expected, part))
+
+
 def test_caches_are_looked_at_up_to_few_lengths() -> None:
     assert [rounded(length) for length in (1, 64, 65, 128, 200, 257)] == [LEAST_REACH, LEAST_REACH, 128, 128, 256, 512]
 
