@@ -2,7 +2,7 @@
 
 Compiling takes seconds to a minute, once for every number of rows and for every length that caches are looked at up to, which
 doubles from `LEAST_REACH` on: it pays where many tokens are written. Prompts are read by the model itself, and what was drafted
-by code for `DRAFT` tokens, which takes hardly longer than one.
+by code for `DRAFT` tokens.
 """
 
 from types import FunctionType, MethodType

@@ -2,8 +2,8 @@
 
 Logits are the largest tensor of a small model's training: batch x length x vocabulary, once more for their gradient. But as the
 loss is a sum over positions, and where training ends, the gradient of a slice is known as soon as its logits are: softmax minus
-one at the target. So each slice gives its loss and its share of the gradients, stays in the processor's cache meanwhile, and is
-dropped. The idea is that of Wijmans et al. 2025, "Cut Your Losses in Large-Vocabulary Language Models", without its kernels.
+one at the target. So each slice gives its loss and its share of the gradients, and is dropped. The idea is that of Wijmans et al.
+2025, "Cut Your Losses in Large-Vocabulary Language Models", without its kernels.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 LOGITS_PER_SLICE = {"cpu": 2**24, "cuda": 2**27}
+"""By type of device: with more slices, adding up what each gives to the weights' gradient takes longer than what it saves."""
 
 
 def slice_rows(vocab_size: int, device: str) -> int:
