@@ -143,7 +143,7 @@ def main() -> None:
         print(f"{machine(options.rounds)}, torch {torch.__version__}\n")
         torch.set_num_threads(2)
         names, predicted, works = texts(profiles)  # first, for training sets arithmetic for the whole process
-        print(table("writing", names, predicted, measure(works, options.rounds)), "\n", flush=True)
+        print(table("writing", names, predicted, measure(works, options.rounds)) + "\n", flush=True)
         names, predicted, works = steps(profiles)
         print(table("training", names, predicted, measure(works, options.rounds)))
 

@@ -73,6 +73,7 @@ def _gru(d_model: int, context_length: int) -> GruSettings:
 
 
 OLDER: dict[str, Any] = {"norm": "layer", "norm_position": "post", "feed_forward": "relu", "bias": True, "dropout": 0.1}
+"""Older modules, for the operations that those of today have none of."""
 TRAINED: list[tuple[Any, int, int, str]] = [
     (_transformer(2, 4, 128, 128), 1024, 8, "adamw"),
     (_transformer(1, 4, 224, 128), 1024, 16, "adamw"),
@@ -153,7 +154,7 @@ def watched(works: list[Work], device: torch.device, passes: int = 1) -> list[Wa
             with Clock(device) as clock:
                 seen()
             calls[number].append(clock.calls)
-    fastest = [min(rounds, key=lambda round: sum(call.seconds for call in round)) for rounds in calls]
+    fastest = [min(rounds, key=lambda seen: sum(call.seconds for call in seen)) for rounds in calls]
     return [
         Watched(found, min(times), passes, statistics.median(times) / min(times))
         for found, times in zip(fastest, seconds, strict=True)

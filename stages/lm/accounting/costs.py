@@ -59,8 +59,7 @@ class Timed(NamedTuple):
 
 
 def fit(calls: Sequence[tuple[Timed, Products]]) -> Cost:
-    """The cost of calls of one kind, each with what its matrix products take alone: by these where it has some, else by its
-    bytes."""
+    """The cost of calls of one kind, each with what its matrix products take alone: by bytes, and by these where it has any."""
     features = np.array([_features(call.operation, products) for call, products in calls])
     distinct = len({call.operation for call, _ in calls})
     used = [0, 1, 2, 3] if not calls[0][0].operation.products else [0, 1, 4, 5] if distinct >= MANY else [5]

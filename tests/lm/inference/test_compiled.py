@@ -25,19 +25,25 @@ NORMED = [name for name in SOFTMAX if VARIANTS[name].get("norm_position") != "no
 """Without norms numbers grow to where few digits are too few."""
 
 
-@pytest.mark.parametrize("name", SOFTMAX)
-def test_what_is_compiled_writes_the_same_texts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the compiler, whose code computes what it is given: all rows, one of them alone at the end, up to four lengths."""
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, ...]]:
+    """Let code that would be compiled run as it is; the rows, new tokens and reach of its calls come into what this returns."""
     shapes = set()
 
-    def uncompiled(function: Any, **_: Any) -> Any:
+    def stand_in(function: Any, **_: Any) -> Any:
         def noted(ids: Tensor, positions: Tensor, caches: Any, reach: int) -> Tensor:
             shapes.add((*ids.shape, reach))
             return function(ids, positions, caches, reach)  # type: ignore[no-any-return]
 
         return noted
 
-    monkeypatch.setattr(torch, "compile", uncompiled)
+    monkeypatch.setattr(torch, "compile", stand_in)
+    return shapes
+
+
+@pytest.mark.parametrize("name", SOFTMAX)
+def test_what_is_compiled_writes_the_same_texts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the compiler, whose code computes what it is given: all rows, one of them alone at the end, up to four lengths."""
+    shapes = uncompiled(monkeypatch)
     monkeypatch.setattr(compiled, "LEAST_REACH", 4)
     prompts, scored = [[], [2], [3], PROMPTS[2]], GREEDY.model_copy(update={"log_probs": True})
     plain = write(model_of(name), prompts, scored, 3)
