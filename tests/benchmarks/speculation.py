@@ -1,7 +1,7 @@
 """How fast a trained model writes with a draft and without one, text by text.
 
     python tests/benchmarks/speculation.py --model results/train/gpt-… --draft results/train/5-gram-… --tokens results/tokenize/…
-        [--prompts 20] [--draft-tokens 3 7] [--temperature 0] [--rounds 3] [--threads 2]
+        [--prompts 20] [--draft-tokens 1 3 7] [--temperature 0] [--rounds 3] [--threads 2]
 
 Prompts are the first 16 tokens of documents of the split `test`; 128 tokens are written after each, in bf16 by compiled code, and
 reading the prompt is part of it. Rounds are interleaved; the first, in which code is compiled, does not count. A prompt's rate is
@@ -60,20 +60,31 @@ def weights_read(folder: Path) -> int:
     return BYTES["bf16"] * (model.num_parameters() - table)
 
 
-def table(rates: dict[int, list[list[float]]], tallies: dict[int, Tally], bound: float) -> str:
-    """Rates by number of drafted tokens (0 for none): of each prompt those of its rounds."""
+def ways_of(counts: list[int], temperature: float) -> dict[str, DecodingSettings]:
+    """Without a draft, and by so many drafted tokens: of the draft alone, and of what the text repeats before it."""
+    plain = DecodingSettings(max_tokens=TOKENS, temperature=temperature, top_p=None, repetition_penalty=1.0, compile=True)
+    ways = {"no draft": plain}
+    for does_repeat, name in ((False, ""), (True, ", repeats first")):
+        for count in counts:
+            changes = {"draft": "draft", "draft_tokens": count, "draft_repeats": does_repeat}
+            ways[f"{count} drafted{name}"] = plain.model_copy(update=changes)
+    return ways
+
+
+def table(rates: dict[str, list[list[float]]], tallies: dict[str, Tally], bound: float) -> str:
+    """Rates by way: of each prompt those of its rounds."""
     lines = [
         "| | tokens/s | of the bound | prompts beyond it | drafted tokens taken | tokens a pass |",
         "|---|---|---|---|---|---|",
     ]
-    for count, found in rates.items():
+    for way, found in rates.items():
         middle = [statistics.median(rounds) for rounds in found]
         beyond = sum(rate > bound for rate in middle)
-        said = tallies[count].summary()
-        drafted = f"{said['acceptance']:.0%} | {said['tokens_per_pass']:.2f}" if count else "| 1"
-        name = f"{count} drafted tokens" if count else "no draft"
+        tally = tallies[way]
+        said = tally.summary()
+        drafted = f"{said['acceptance']:.0%} | {said['tokens_per_pass']:.2f}" if tally.passes else "| 1"
         share = f"{statistics.median(middle) / bound:.0%}"
-        lines.append(f"| {name} | {spread(middle)} | {share} | {beyond} of {len(middle)} | {drafted} |")
+        lines.append(f"| {way} | {spread(middle)} | {share} | {beyond} of {len(middle)} | {drafted} |")
     return "\n".join(lines)
 
 
@@ -83,7 +94,7 @@ def main() -> None:
     parser.add_argument("--draft", type=Path, required=True)
     parser.add_argument("--tokens", type=Path, required=True)
     parser.add_argument("--prompts", type=int, default=20)
-    parser.add_argument("--draft-tokens", type=int, nargs="+", default=[3, 7])
+    parser.add_argument("--draft-tokens", type=int, nargs="+", default=[1, 3, 7])
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -91,19 +102,18 @@ def main() -> None:
     model = loading.open_model(args.model, "cpu", args.threads, "bf16", is_compiled=True)
     draft = loading.open_model(args.draft, "cpu", args.threads)
     check(model, draft)
-    plain = DecodingSettings(max_tokens=TOKENS, temperature=args.temperature, top_p=None, repetition_penalty=1.0, compile=True)
-    ways = {0: plain} | {n: plain.model_copy(update={"draft": "draft", "draft_tokens": n}) for n in args.draft_tokens}
+    ways = ways_of(args.draft_tokens, args.temperature)
     texts = prompts(TokenArray.open(args.tokens, "test"), args.prompts)
-    rates: dict[int, list[list[float]]] = {count: [[] for _ in texts] for count in ways}
-    tallies, speeds = {count: Tally() for count in ways}, []
+    rates: dict[str, list[list[float]]] = {way: [[] for _ in texts] for way in ways}
+    tallies, speeds = {way: Tally() for way in ways}, []
     for number in range(args.rounds + 1):
         for place, prompt in enumerate(texts):
-            for count, settings in ways.items():
-                tally = tallies[count] if number == 1 else Tally()
+            for way, settings in ways.items():
+                tally = tallies[way] if number == 1 else Tally()
                 rate = write(model, draft, prompt, settings, tally)
-                print(f"round {number}: prompt {place}, {count} drafted: {rate:.0f} tokens/s", file=sys.stderr)
+                print(f"round {number}: prompt {place}, {way}: {rate:.0f} tokens/s", file=sys.stderr)
                 if number:
-                    rates[count][place].append(rate)
+                    rates[way][place].append(rate)
         speeds.append(bandwidth())
     bound = max(speeds) / weights_read(args.model)
     print(f"{machine(args.rounds)}, {args.threads} threads, torch {torch.__version__}, {len(texts)} prompts\n")

@@ -16,7 +16,8 @@ from stages.lm.models.transformer import TransformerLM, TransformerState
 
 LEAST_REACH = 64
 DRAFT = 8
-"""So many new tokens of a text are read at once, or a multiple of it; in place of those that are missing stands any token."""
+"""Of more than four new tokens so many are read at once, or a multiple of it, of fewer 1, 2 or 4; in place of those that are
+missing stands any token."""
 MOST_CODE = 64
 """For so many lengths and numbers of rows torch is to compile before it gives up; by itself it does after eight."""
 
@@ -45,7 +46,7 @@ class CompiledLM:
     def advance_each(self, state: TransformerState, ids: Tensor) -> Tensor:
         """As the model's, which itself reads the beginning of a text, and what has no room to be filled up."""
         new, read = ids.shape[1], state.longest if state.lengths is not None else state.length
-        missing = -new % DRAFT
+        missing = filled_up(new) - new
         if is_new(state) or read + new + missing > self.context_length:
             return self.model.advance_each(state, ids)
         positions, longest = state.take(new + missing)
@@ -64,13 +65,22 @@ def compiled(method: Any) -> Any:
     """
     function = method.__func__
     own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-    options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
+    options: dict[str, Any] = {
+        "guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe,
+        "size_asserts": False,  # of every weight, at every call
+        "alignment_asserts": False,
+    }
     return torch.compile(MethodType(own, method.__self__), dynamic=False, options=options)
 
 
 def is_new(state: TransformerState) -> bool:
     """Whether nothing was read."""
     return state.lengths is None and state.length == 0
+
+
+def filled_up(new: int) -> int:
+    """The next of the numbers of new tokens for which there is code: 1, 2, 4, 8, 16, 24, ..."""
+    return 1 << (new - 1).bit_length() if new <= DRAFT else -(-new // DRAFT) * DRAFT
 
 
 def rounded(length: int) -> int:

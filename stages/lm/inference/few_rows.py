@@ -1,7 +1,8 @@
 """Linear layers in bf16 on a CPU, for as few rows at a time as decoding has.
 
 Such a product takes the time in which memory gives the weights, but only if threads share them: torch does that where they come
-first, as the matrix of a matrix-vector product or the left one of two (torch 2.13, on a processor with AMX).
+first, as the matrix of a matrix-vector product or the left one of two (torch 2.13, on a processor with AMX). Compiled code shares
+them in any sum over them.
 """
 
 import torch
@@ -11,6 +12,8 @@ from stages.lm.models.layers import Linear
 
 FEW = 64
 """With more rows than these there is work for all threads either way."""
+SUMMED = 4
+"""Compiled code takes so many rows by a sum for each, in one pass over the weights: the same sums, whatever their number."""
 
 
 class FewRowsLinear(nn.Module):
@@ -22,7 +25,9 @@ class FewRowsLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])  # (..., in) -> (rows, in)
-        if len(rows) == 1:
+        if torch.compiler.is_compiling() and len(rows) <= SUMMED:
+            y = self.by_sums(rows)
+        elif len(rows) == 1:
             y = torch.mv(self.weight, rows[0])
         elif len(rows) <= FEW:
             y = (self.weight @ rows.T).T.contiguous()
@@ -30,3 +35,12 @@ class FewRowsLinear(nn.Module):
             y = rows @ self.weight.T
         y = y.reshape(*x.shape[:-1], -1)
         return y if self.bias is None else y + self.bias
+
+    def by_sums(self, rows: Tensor) -> Tensor:
+        """(rows, in) to (rows, out), each row by itself, so that compiled code sums them all in one loop over the weights.
+
+        The additional row makes the compiler write the inputs down in 32 bits, where it would convert them for each output again.
+        """
+        weight, wide = self.weight.float(), rows.float()
+        wide = torch.cat((wide, wide[:1]))[: len(rows)]
+        return torch.stack([(weight * row).sum(dim=-1) for row in wide.unbind()]).to(rows.dtype)

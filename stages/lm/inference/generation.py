@@ -139,8 +139,9 @@ def penalised_in(texts: Sequence[Text], vocab: int, settings: DecodingSettings) 
 
     Empty and None where the settings do not ask for them.
     """
-    window = settings.repetition_window if settings.repetition_penalty != 1.0 else 0
-    recent = torch.tensor([text.recent(window, vocab) for text in texts], dtype=torch.long)
+    recent = torch.empty(len(texts), 0, dtype=torch.long)
+    if settings.repetition_penalty != 1.0:
+        recent = torch.tensor([text.recent(settings.repetition_window, vocab) for text in texts], dtype=torch.long)
     return recent, torch.stack([text.counts(vocab) for text in texts]) if settings.counts_tokens else None
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stages.lm.inference.penalties import penalise_frequency, penalise_repetition
 from stages.lm.inference.settings import SamplingSettings
-from stages.lm.inference.truncation import highest, min_p, top_k, top_p, typical
+from stages.lm.inference.truncation import highest_ids, min_p, top_k, top_p, typical
 
 
 def sample(
@@ -23,8 +23,7 @@ def sample(
     scores = scores if settings.temperature == 1.0 else scores / settings.temperature
     if settings.top_k is None or settings.top_k >= scores.shape[-1]:
         return draw(truncated(scores, settings), generators)
-    _, ids = highest(scores, settings.top_k)
-    ids = ids.sort(dim=-1).values  # (batch, k): what follows looks at these alone
+    ids = highest_ids(scores, settings.top_k)  # (batch, k): what follows looks at these alone
     drawn = draw(truncated(scores.gather(-1, ids), settings), generators)
     return ids.gather(-1, drawn[:, None]).squeeze(-1)
 

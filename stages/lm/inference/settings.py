@@ -109,8 +109,12 @@ class DecodingSettings(SamplingSettings):
     draft: str | None = None
     """The experiment whose model drafts tokens for this one (speculative decoding): a small transformer or an n-gram model with
     the same tokenizer. Texts are then written one after the other, from the same distribution."""
-    draft_tokens: int = Field(default=4, ge=1)
-    """How many tokens it drafts at a time."""
+    draft_tokens: int = Field(default=3, ge=1)
+    """Most tokens that are drafted at a time."""
+    draft_repeats: bool = True
+    """Whether what followed the last three tokens, when the text had them before, is drafted before the draft is asked."""
+    draft_confidence: float = Field(default=0.2, ge=0.0, le=1.0)
+    """The draft ends before a token of which none has at least this probability in the model that drafts."""
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     """In what the model computes: 32-bit floats; weights in bf16, which are read in half the time; or, on a CPU, the weights of
     linear layers in 8-bit integers and all else in bf16."""

@@ -5,10 +5,14 @@ A drafted token x is taken with probability min(1, p(x) / q(x)), p and q being w
 the same settings. The first one that is not taken is replaced by a draw from max(0, p - q), normalised; after a draft that is
 taken whole comes one token more, from p. So every token has the distribution p, whatever the draft says (Leviathan et al.,
 appendix A.1): a draft changes the speed and the random numbers, and not what is drawn from.
+
+What the text has had before is drafted first, where q is 1, and what the draft would write where that is new. A draft ends early,
+before a token is drawn, where the one that drafts has no likely one.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -17,7 +21,8 @@ from stages.lm.errors import UserError
 from stages.lm.inference.generation import Request, Text, Token, penalised_in
 from stages.lm.inference.loading import Trained
 from stages.lm.inference.reading import Reader, reader
-from stages.lm.inference.sampling import draw_by, shaped
+from stages.lm.inference.repeats import Repeats
+from stages.lm.inference.sampling import draw_by, penalised, shaped
 from stages.lm.inference.settings import DecodingSettings
 from stages.lm.inference.stopping import Stop
 
@@ -60,18 +65,16 @@ def speculate_text(
     model: Reader, draft: Reader, text: Text, settings: DecodingSettings, stop: Stop, tally: Tally
 ) -> Iterator[Token]:
     """The tokens of one text."""
+    repeats = Repeats()
     while True:
         left, room = settings.max_tokens - len(text.written), model.room(text.ids)
         count = min(settings.draft_tokens, left - 1, left if room is None else room)
-        drafted, chances = propose(draft, text, settings, count)
-        scores = model.after([*text.ids, *drafted], count + 1).cpu()  # (count + 1, vocab)
-        p = chances_after(text, drafted, scores, settings)
-        tally.passes, tally.drafted = tally.passes + 1, tally.drafted + count
-        for place in range(count + 1):
-            if place == count:
-                token, is_taken = _drawn(p[place], text), False
-            else:
-                token, is_taken = judge(drafted[place], p[place], chances[place], text)
+        if settings.draft_repeats:
+            repeats.read(text.ids)
+        drafted, chances = propose(draft, repeats, text, settings, count)
+        scores = model.after([*text.ids, *drafted], len(drafted) + 1).cpu()  # (drafted + 1, vocab)
+        tally.passes, tally.drafted = tally.passes + 1, tally.drafted + len(drafted)
+        for place, (token, is_taken) in enumerate(judged(text, drafted, chances, scores, settings)):
             tally.taken += is_taken
             text.append(token)
             reason = stop.reason(text.written) or ("max tokens" if len(text.written) == settings.max_tokens else None)
@@ -82,21 +85,56 @@ def speculate_text(
                 break
 
 
-def propose(draft: Reader, text: Text, settings: DecodingSettings, count: int) -> tuple[list[int], list[Tensor]]:
-    """`count` tokens that the draft would write, and the probabilities (vocab) that each was drawn from."""
-    ahead, chances = text.copy(), []
-    for _ in range(count):
-        chances.append(chances_after(ahead, [], draft.after(ahead.ids, 1).cpu(), settings)[0])
-        ahead.append(_drawn(chances[-1], ahead))
+def propose(
+    draft: Reader, repeats: Repeats, text: Text, settings: DecodingSettings, most: int
+) -> tuple[list[int], list[Tensor | None]]:
+    """At most `most` tokens to go on with, and the probabilities (vocab) that each was drawn from; None for what is repeated."""
+    ahead, chances = text.copy(), list[Tensor | None]()
+    while len(chances) < most:
+        again = repeats.after(ahead.ids)
+        if again is None:
+            scores = draft.after(ahead.ids, 1).cpu()
+            if scores.max().exp() < settings.draft_confidence:
+                break
+            token, q = drawn_after(ahead, scores, settings)
+        else:
+            token, q = again, None
+        chances.append(q)
+        ahead.append(token)
     return ahead.ids[len(text.ids) :], chances
 
 
-def judge(drafted: int, p: Tensor, q: Tensor, text: Text) -> tuple[int, bool]:
-    """The drafted token if it is taken, else another one, and whether it is: p and q are (vocab)."""
+def drawn_after(text: Text, scores: Tensor, settings: DecodingSettings) -> tuple[int, Tensor | None]:
+    """A token after the text, by scores (1, vocab), and the probabilities that it was drawn from; None where it was certain."""
+    if settings.temperature == 0.0:
+        return _best_after(text, [], scores, settings)[0], None
+    q = chances_after(text, [], scores, settings)[0]
+    return _drawn(q, text), q
+
+
+def judged(
+    text: Text, drafted: list[int], chances: list[Tensor | None], scores: Tensor, settings: DecodingSettings
+) -> Iterator[tuple[int, bool]]:
+    """The tokens that follow, by scores (drafted + 1, vocab), and whether each is the drafted one: after the first that is not
+    they are worth nothing.
+    """
+    if settings.temperature == 0.0:
+        for token, one in zip_longest(_best_after(text, drafted, scores, settings), drafted):
+            yield token, token == one
+        return
+    p = chances_after(text, drafted, scores, settings)
+    for place, (one, q) in enumerate(zip(drafted, chances, strict=True)):
+        yield judge(one, p[place], q, text)
+    yield _drawn(p[-1], text), False
+
+
+def judge(drafted: int, p: Tensor, q: Tensor | None, text: Text) -> tuple[int, bool]:
+    """The drafted token if it is taken, else another one, and whether it is: p and q are (vocab), None for a q of 1."""
     uniform = torch.rand((), generator=text.generator, dtype=torch.float64)
-    if uniform * q[drafted] < p[drafted]:
+    if uniform * (1.0 if q is None else q[drafted]) < p[drafted]:
         return drafted, True
-    return _drawn((p - q).clamp(min=0), text), False
+    left = p.scatter(0, torch.tensor(drafted), 0.0) if q is None else (p - q).clamp(min=0)
+    return _drawn(left, text), False
 
 
 def chances_after(text: Text, drafted: Sequence[int], scores: Tensor, settings: DecodingSettings) -> Tensor:
@@ -104,12 +142,25 @@ def chances_after(text: Text, drafted: Sequence[int], scores: Tensor, settings: 
 
     (1 + drafted, vocab), from scores of this shape.
     """
+    recent, counts = _penalised_after(text, drafted, scores, settings)
+    return shaped(scores, recent, settings, counts).exp()
+
+
+def _best_after(text: Text, drafted: Sequence[int], scores: Tensor, settings: DecodingSettings) -> list[int]:
+    """The tokens that temperature 0 takes, likewise."""
+    recent, counts = _penalised_after(text, drafted, scores, settings)
+    return penalised(scores, recent, counts, settings).argmax(dim=-1).tolist()
+
+
+def _penalised_after(
+    text: Text, drafted: Sequence[int], scores: Tensor, settings: DecodingSettings
+) -> tuple[Tensor, Tensor | None]:
+    """As `generation.penalised_in`, for the text and what it becomes with each of the drafted tokens."""
     texts = [text]
     for token in drafted:
         texts.append(texts[-1].copy())
         texts[-1].append(token)
-    recent, counts = penalised_in(texts, scores.shape[-1], settings)
-    return shaped(scores, recent, settings, counts).exp()
+    return penalised_in(texts, scores.shape[-1], settings)
 
 
 def _drawn(chances: Tensor, text: Text) -> int:

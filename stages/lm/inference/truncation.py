@@ -40,6 +40,15 @@ def min_p(scores: Tensor, p: float) -> Tensor:
     return scores.masked_fill(scores < scores.amax(dim=-1, keepdim=True) + math.log(p), -torch.inf)
 
 
+def highest_ids(scores: Tensor, count: int) -> Tensor:
+    """The ids of the tokens that `highest` finds, rising: (batch, at most count)."""
+    if count < scores.shape[-1]:
+        near, ids = scores.topk(count + 1)
+        if not (near[:, -1] == near[:, -2]).any():
+            return ids[:, :-1].sort(dim=-1).values
+    return highest(scores, count)[1].sort(dim=-1).values
+
+
 def highest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` highest scores of each row and their ids, (batch, at most count) each, falling; of equal ones lower ids first.
 

@@ -39,9 +39,9 @@ def drafts(settings: DecodingSettings, stats: dict[str, Any]) -> str:
     """What came of the drafts, where there were any."""
     if "speculation" not in stats:
         return ""
-    found = stats["speculation"]
+    found, who = stats["speculation"], f"Repeats and {settings.draft}" if settings.draft_repeats else settings.draft
     return (
-        f"\n{settings.draft} drafted {found['drafted']:,} tokens, of which {found['acceptance']:.0%} were taken: "
+        f"\n{who} drafted {found['drafted']:,} tokens, of which {found['acceptance']:.0%} were taken: "
         f"{found['tokens_per_pass']:.2f} tokens for each pass of the model.\n"
     )
 

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from stages.lm.errors import UserError
 from stages.lm.inference import compiled, loading
-from stages.lm.inference.compiled import LEAST_REACH, CompiledLM, rounded
+from stages.lm.inference.compiled import LEAST_REACH, CompiledLM, filled_up, rounded
 from stages.lm.inference.few_rows import FewRowsLinear
 from stages.lm.inference.int8 import Int8Linear
 from stages.lm.models import registry
+from stages.lm.models.attention.weighted import by_sums
 from stages.lm.models.layers import Linear
 from tests.lm.hub.folders import model_of as randomised
 from tests.lm.inference.test_families import GREEDY, PROMPTS, model_of, write
@@ -67,7 +68,7 @@ def test_by_the_compiler() -> None:
 def test_there_is_code_for_every_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of eleven, where torch by itself gives up after eight, and once; by a compiler that counts what it is given."""
     made = []
-    compiler = partial(torch.compile, backend=lambda module, _: made.append(module) or module.forward)
+    compiler = partial(torch.compile, backend=lambda module, _, **__: made.append(module) or module.forward)
     monkeypatch.setattr(torch, "compile", compiler)
     monkeypatch.setattr(compiled, "LEAST_REACH", 1)
     model = CompiledLM(registry.build(settings(layers=1, context_length=1024), 19, 0))
@@ -94,6 +95,18 @@ def test_two_models_have_their_own_code(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_caches_are_looked_at_up_to_few_lengths() -> None:
     assert [rounded(length) for length in (1, 64, 65, 128, 200, 257)] == [LEAST_REACH, LEAST_REACH, 128, 128, 256, 512]
+
+
+def test_there_is_code_for_few_numbers_of_new_tokens() -> None:
+    assert [filled_up(new) for new in (1, 2, 3, 4, 5, 8, 9, 17)] == [1, 2, 4, 4, 8, 8, 16, 24]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4])
+def test_sums_are_products(rows: int) -> None:
+    """What compiled code takes for few rows: of a linear layer, and of queries."""
+    linear, x = Linear(24, 9), torch.randn(2, rows, 24, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(FewRowsLinear(linear).by_sums(x[0]), linear(x[0]))
+    torch.testing.assert_close(by_sums(x, linear.weight.T), x @ linear.weight.T)
 
 
 def saved(folder: Path, **changes: Any) -> Path:

@@ -9,7 +9,7 @@ import torch
 from stages.lm.inference.penalties import penalise_frequency, penalise_repetition
 from stages.lm.inference.sampling import sample, shaped
 from stages.lm.inference.settings import DecodingSettings
-from stages.lm.inference.truncation import NUCLEUS, highest, min_p, top_k, top_p, typical
+from stages.lm.inference.truncation import NUCLEUS, highest, highest_ids, min_p, top_k, top_p, typical
 
 PLAIN: dict[str, Any] = {"temperature": 1.0, "top_p": None, "repetition_penalty": 1.0}
 
@@ -88,6 +88,7 @@ def test_the_highest_with_many_equal_ones() -> None:
             found, ids = highest(scores, count)
             assert torch.equal(found, ranked[:, :count])
             assert torch.equal(ids, order[:, :count])
+            assert torch.equal(highest_ids(scores, count), order[:, :count].sort().values)
 
 
 def test_a_nucleus_beyond_what_is_sorted_first() -> None:
