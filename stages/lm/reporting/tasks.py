@@ -29,15 +29,16 @@ class Task:
 
 
 def tasks(experiments: Iterable[Experiment], colours: dict[str, str]) -> list[Task]:
-    """The tasks in the order in which experiments first have them; tasks of one name with other settings stand apart."""
-    asked: dict[tuple[str, str], list[Experiment]] = {}
+    """The tasks in the order in which experiments first have them; those of one name stand apart by settings and file."""
+    asked: dict[tuple[str, str, str | None], list[Experiment]] = {}
     for experiment in experiments:
         if experiment.value("evaluate", "stats.json", "tasks"):
             for name, settings in experiment.parts["evaluate"].settings["tasks"].items():
-                asked.setdefault((name, json.dumps(settings)), []).append(experiment)
+                file = experiment.value("evaluate", "stats.json", "task_files", name)
+                asked.setdefault((name, json.dumps(settings), file), []).append(experiment)
     return [
         _task(name, json.loads(settings), found, colours, f"task-{number}")
-        for number, ((name, settings), found) in enumerate(asked.items())
+        for number, ((name, settings, _), found) in enumerate(asked.items())
     ]
 
 

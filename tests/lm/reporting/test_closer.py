@@ -72,6 +72,15 @@ def test_tasks_rank_models_and_say_whether_they_differ(workshop: Workshop) -> No
     assert task.plot.count("training operations (FLOP)") >= 2
 
 
+def test_a_task_whose_file_has_changed_stands_apart(workshop: Workshop) -> None:
+    experiments = workshop.standard()
+    workshop.task_file = "b" * 64
+    corpus, tokenizer, tokens = (experiments["gpt"][stage] for stage in ("corpus", "bpe", "tokenize"))
+    experiments["later"] = workshop.experiment("later", corpus, tokenizer, tokens, 0.7)
+    first, second = tasks(found(workshop, experiments), COLOURS | {"later": COLOURS["gpt"]})
+    assert [len(first.rows), [str(row["experiment"]) for row in second.rows]] == [3, ["later"]]
+
+
 def test_variety_stands_beside_that_of_the_corpus(workshop: Workshop) -> None:
     rows = variety(found(workshop, workshop.standard()))
     assert [str(row["texts of"]) for row in rows] == ["trigram", "gpt", "gpt-nope", "corpus toy"]

@@ -37,6 +37,8 @@ class Workshop:
     folder: Path
     made: dict[str, Artifact] = field(default_factory=dict)
     latest: Path = Path()
+    task_file: str = "a" * 64
+    """The hash of the file with the task."""
 
     def corpus(self, name: str = "toy", entropy: float | None = 0.8, seed: int = 0) -> str:
         """Random documents; with an `entropy`, their surprisal is about so many bits per byte."""
@@ -180,6 +182,7 @@ class Workshop:
             np.save(draft.path / "bytes.npy", documents.bytes)
             stats = scores(documents, known and known["bits_per_byte"], settings) | self._closer(documents, bits)
             stats["tasks"], lines = self._answers(bits)
+            stats["task_files"] = {"order": self.task_file}
             draft.write_json("stats.json", stats)
             draft.write_text("tasks.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
         return self._keep("evaluate")

@@ -1,5 +1,6 @@
 """Project 1.1: encoding, streams, decoding and files (R11 to R15)."""
 
+import hashlib
 import random
 import re
 from collections import Counter
@@ -98,9 +99,13 @@ def memory_cases(rng: random.Random) -> dict[str, Given]:
 
 
 def counted(adapters: Adapters, given: Given) -> Any:
-    """How many ids there are, without keeping them."""
+    """How many ids there are and the hash of all, without keeping them."""
     chunks: Iterator[str] = (line for _ in range(given["times"]) for line in given["lines"])
-    return sum(1 for _ in tokenizer(adapters, given).encode_iterable(chunks))
+    count, digest = 0, hashlib.sha256()
+    for token in tokenizer(adapters, given).encode_iterable(chunks):
+        count += 1
+        digest.update(b"%d " % token)
+    return {"how many ids": count, "their SHA-256": digest.hexdigest()}
 
 
 def decode_cases(rng: random.Random) -> dict[str, Given]:
