@@ -114,7 +114,7 @@ class DecodingSettings(SamplingSettings):
     draft_repeats: bool = True
     """Whether what followed the last three tokens, when the text had them before, is drafted before the draft is asked."""
     draft_confidence: float = Field(default=0.2, ge=0.0, le=1.0)
-    """The draft ends before a token of which none has at least this probability in the model that drafts."""
+    """A draft ends where the model that drafts gives no token at least this probability."""
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     """In what the model computes: 32-bit floats; weights in bf16, which are read in half the time; or, on a CPU, the weights of
     linear layers in 8-bit integers and all else in bf16."""

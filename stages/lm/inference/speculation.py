@@ -88,7 +88,7 @@ def speculate_text(
 def propose(
     draft: Reader, repeats: Repeats, text: Text, settings: DecodingSettings, most: int
 ) -> tuple[list[int], list[Tensor | None]]:
-    """At most `most` tokens to go on with, and the probabilities (vocab) that each was drawn from; None for what is repeated."""
+    """At most `most` tokens to go on with, and the probabilities (vocab) that each was drawn from; None where it was certain."""
     ahead, chances = text.copy(), list[Tensor | None]()
     while len(chances) < most:
         again = repeats.after(ahead.ids)
@@ -115,8 +115,9 @@ def drawn_after(text: Text, scores: Tensor, settings: DecodingSettings) -> tuple
 def judged(
     text: Text, drafted: list[int], chances: list[Tensor | None], scores: Tensor, settings: DecodingSettings
 ) -> Iterator[tuple[int, bool]]:
-    """The tokens that follow, by scores (drafted + 1, vocab), and whether each is the drafted one: after the first that is not
-    they are worth nothing.
+    """The tokens that follow, by scores (drafted + 1, vocab), and whether each is the drafted one.
+
+    Lazily: after the first that is not, the scores are those of another text, and nobody may ask further.
     """
     if settings.temperature == 0.0:
         for token, one in zip_longest(_best_after(text, drafted, scores, settings), drafted):
