@@ -19,13 +19,12 @@ run: env
 		|| { code=$$?; [ $$code -ne 75 ] || echo "error: another 'make run' is at work in this folder" >&2; exit $$code; }
 	@$(BIN)/python -m workflow.headline $(CONFIG)
 
-# Four processes on two cores: tests wait as long for what they start as they compute. OMP_WAIT_POLICY: threads that wait sleep, since
-# all of these share the cores.
+# OMP_WAIT_POLICY: threads that wait sleep, since the two processes that test share the cores with all that they start.
 test: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_WAIT_POLICY=passive $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=passive $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 env: .venv/installed
 
