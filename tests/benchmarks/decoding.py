@@ -83,7 +83,7 @@ def theirs(folder: Path, how: dict[str, Any], batch: int) -> Callable[[], object
 
 def bandwidth() -> float:
     """Bytes per second that memory gives, at its best of a few readings."""
-    block = torch.ones(1 << 26)  # 256 MB: more of them than caches keep
+    block = torch.ones(1 << 26)  # 256 MB, of which caches keep little
     times = []
     for _ in range(4):
         began = time.perf_counter()

@@ -13,7 +13,7 @@ from stages.lm.models.layers import Linear
 FEW = 64
 """With more rows than these there is work for all threads either way."""
 SUMMED = 4
-"""Compiled code takes so many rows by a sum for each, in one pass over the weights: the same sums, whatever their number."""
+"""Compiled code takes so many rows by a sum for each, all in one pass over the weights."""
 
 
 class FewRowsLinear(nn.Module):

@@ -39,7 +39,8 @@ def drafts(settings: DecodingSettings, stats: dict[str, Any]) -> str:
     """What came of the drafts, where there were any."""
     if "speculation" not in stats:
         return ""
-    found, who = stats["speculation"], f"Repeats and {settings.draft}" if settings.draft_repeats else settings.draft
+    found = stats["speculation"]
+    who = f"Repeats and {settings.draft}" if settings.draft_repeats else settings.draft
     return (
         f"\n{who} drafted {found['drafted']:,} tokens, of which {found['acceptance']:.0%} were taken: "
         f"{found['tokens_per_pass']:.2f} tokens for each pass of the model.\n"

@@ -12,9 +12,10 @@ from torch import Tensor
 from stages.lm.errors import UserError
 from stages.lm.inference import compiled, loading
 from stages.lm.inference.compiled import LEAST_REACH, CompiledLM, filled_up, rounded
-from stages.lm.inference.few_rows import FewRowsLinear
+from stages.lm.inference.few_rows import SUMMED, FewRowsLinear
 from stages.lm.inference.int8 import Int8Linear
 from stages.lm.models import registry
+from stages.lm.models.attention import weighted
 from stages.lm.models.attention.weighted import by_sums
 from stages.lm.models.layers import Linear
 from tests.lm.hub.folders import model_of as randomised
@@ -107,6 +108,21 @@ def test_sums_are_products(rows: int) -> None:
     linear, x = Linear(24, 9), torch.randn(2, rows, 24, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(FewRowsLinear(linear).by_sums(x[0]), linear(x[0]))
     torch.testing.assert_close(by_sums(x, linear.weight.T), x @ linear.weight.T)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5])
+def test_compiled_code_takes_few_rows_by_sums(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to four, in linear layers and in attention, with the values of code that is not compiled."""
+    summed = []
+    monkeypatch.setattr(FewRowsLinear, "by_sums", lambda layer, x: summed.append("linear") or x @ layer.weight.T)
+    monkeypatch.setattr(weighted, "by_sums", lambda one, other: summed.append("attention") or one @ other)
+    layer, x = FewRowsLinear(Linear(8, 8)), torch.randn(rows, 8, generator=torch.Generator().manual_seed(0))
+    seen = torch.ones(rows, rows, dtype=torch.bool).tril()
+    for function, inputs in ((layer.forward, (x,)), (weighted.weighted, (x, x, x, seen))):
+        expected = function(*inputs)
+        found = torch.compile(function, backend="eager", fullgraph=True)(*inputs)
+        torch.testing.assert_close(found, expected)
+    assert summed == ([] if rows > SUMMED else ["linear", "attention", "attention"])
 
 
 def saved(folder: Path, **changes: Any) -> Path:
