@@ -56,7 +56,8 @@ class SharedCache(FunctionCache):  # type: ignore[misc]
     def load_overload(self, signature: Any, target: Any) -> Any:
         try:
             found = super().load_overload(signature, target)
-        except DAMAGED:
+        except DAMAGED as error:
+            say_once(f"compiled code that was kept is damaged ({error})")
             found = None
         if found is None:
             say_once("compiling fast code: once for this machine, some ten seconds")
