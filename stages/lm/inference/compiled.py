@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.lm.models.attention.caches import BlockCache
 from stages.lm.models.transformer import TransformerLM, TransformerState
 
 LEAST_REACH = 64
 DRAFT = 8
 """Of more than four new tokens so many are read at once, or a multiple of it, of fewer 1, 2 or 4; in place of those that are
 missing stands any token."""
-MOST_CODE = 64
-"""For so many lengths and numbers of rows torch is to compile before it gives up; by itself it does after eight."""
 
 
 class CompiledLM:
@@ -29,8 +28,8 @@ class CompiledLM:
 
     def __init__(self, model: TransformerLM) -> None:
         self.model, self.vocab_size, self.context_length = model, model.vocab_size, model.context_length
-        self._next, self._each = compiled(model.next_log_probs), compiled(model.each_log_probs)
-        self._compiling = torch._dynamo.config.patch(recompile_limit=MOST_CODE)  # kept: to make it takes longer than to enter it
+        self._code: dict[Any, Any] = {}
+        """By what it is compiled for."""
 
     def start(self, batch: int, can_go_back: bool = False) -> TransformerState:
         return self.model.start(batch, can_go_back)
@@ -40,8 +39,7 @@ class CompiledLM:
         if ids.shape[1] > 1 or is_new(state):
             return self.model.advance(state, ids)
         positions, longest = state.take(1)
-        with self._compiling:
-            return self._next(ids, positions, state.caches, min(rounded(longest), self.context_length))  # type: ignore[no-any-return]
+        return self._call(self.model.next_log_probs, ids, positions, state.caches, longest)
 
     def advance_each(self, state: TransformerState, ids: Tensor) -> Tensor:
         """As the model's, which itself reads the beginning of a text, and what has no room to be filled up."""
@@ -50,23 +48,29 @@ class CompiledLM:
         if is_new(state) or read + new + missing > self.context_length:
             return self.model.advance_each(state, ids)
         positions, longest = state.take(new + missing)
-        with self._compiling:
-            reach = min(rounded(longest), self.context_length)
-            found: Tensor = self._each(F.pad(ids, (0, missing)), positions, state.caches, reach)
+        found = self._call(self.model.each_log_probs, F.pad(ids, (0, missing)), positions, state.caches, longest)
         state.go_back(read + new)
         return found[:, :new]
 
+    def _call(self, method: Any, ids: Tensor, positions: Tensor, caches: list[BlockCache], longest: int) -> Tensor:
+        """The method by the code for these shapes and this length, which is made when it is first asked for."""
+        reach = min(rounded(longest), self.context_length)
+        key = (method.__func__, ids.shape, reach, *(type(cache.own) for cache in caches))
+        if key not in self._code:
+            self._code[key] = compiled(method)
+        return self._code[key](ids, positions, caches, reach)  # type: ignore[no-any-return]
+
 
 def compiled(method: Any) -> Any:
-    """A model's method by compiled code that does not look whether the model has changed, as none does that decodes: that would
-    take longer than anything beside its products.
+    """A model's method by compiled code that does not look whether anything has changed, as nothing does that it is called with:
+    that would take longer than anything beside its products.
 
-    Such code is for this model alone, so the method gets code of its own, by which the compiler keeps what it has made.
+    The compiler keeps what it has made by the code that it was made of, so the method gets code of its own.
     """
     function = method.__func__
     own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
     options: dict[str, Any] = {
-        "guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe,
+        "guard_filter_fn": lambda guards: [False for _ in guards],
         "size_asserts": False,  # of every weight, at every call
         "alignment_asserts": False,
     }

@@ -23,6 +23,9 @@ from stages.lm.inference.sampling import sample
 from stages.lm.inference.settings import DecodingSettings
 from stages.lm.inference.stopping import Stop, StopReason
 
+NONE = torch.empty(0, 0, dtype=torch.long)
+"""No tokens of any text; made once, as a token is soon written."""
+
 
 class Request(NamedTuple):
     """A text to write."""
@@ -137,9 +140,9 @@ def choose(texts: Sequence[Text], scores: Tensor, settings: DecodingSettings) ->
 def penalised_in(texts: Sequence[Text], vocab: int, settings: DecodingSettings) -> tuple[Tensor, Tensor | None]:
     """What penalties look at: the last tokens of each text (texts, window), and how often it has each token (texts, vocab).
 
-    Empty and None where the settings do not ask for them.
+    Nothing and None where the settings do not ask for them.
     """
-    recent = torch.empty(len(texts), 0, dtype=torch.long)
+    recent = NONE
     if settings.repetition_penalty != 1.0:
         recent = torch.tensor([text.recent(settings.repetition_window, vocab) for text in texts], dtype=torch.long)
     return recent, torch.stack([text.counts(vocab) for text in texts]) if settings.counts_tokens else None

@@ -125,6 +125,18 @@ def test_compiled_code_takes_few_rows_by_sums(rows: int, monkeypatch: pytest.Mon
     assert summed == ([] if rows > SUMMED else ["linear", "attention", "attention"])
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compilation needs a C++ compiler")
+@pytest.mark.parametrize("rows", [1, 3])
+@torch.inference_mode()
+def test_sums_by_the_compiler(rows: int) -> None:
+    """In bf16, of rows that lie apart."""
+    layer = FewRowsLinear(Linear(64, 33, dtype=torch.bfloat16))
+    x = torch.randn(rows, 2, 64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    by_code = torch.compile(lambda x: layer(2 * x[:, 1]), dynamic=False)
+    torch.testing.assert_close(by_code(x), layer(2 * x[:, 1]), rtol=0.02, atol=0.02)
+
+
 def saved(folder: Path, **changes: Any) -> Path:
     described = settings(**changes)
     description = registry.ModelDescription(
