@@ -1,11 +1,11 @@
 """How fast texts are written, beside Hugging Face's `generate` on the same weights in the same process.
 
-    python tests/benchmarks/decoding.py [--rounds 5] [--texts 3] [--batch-sizes 1 16] [--threads 2] [--ways "stagecraft, bf16" ...]
+    python tests/benchmarks/decoding.py [--rounds 5] [--texts 3] [--batch-sizes 1 16] [--threads 2] [--ways "stagecraft, bf16"]
 
 The shape is the course's for TinyStories: vocabulary 10,000, context 256, width 512, 4 layers, 16 heads; 22.7M parameters. The
 weights are drawn, exported by `stages.lm.hub` and loaded by transformers. A prompt of 16 tokens, 128 new ones, drawn from the 50
-most probable; reading the prompt is part of it. Rounds are interleaved; the first, in which code is compiled, does not count. In a
-round each way writes a few texts (or batches) one after the other, so that what the way before it left in caches counts little.
+most probable; reading the prompt is part of it. Rounds are interleaved; the first, in which code is compiled, does not count. In
+a round each way writes a few texts (or batches) one after the other, so that what the way before left in caches counts little.
 Shown is the median with the least and the greatest, and how that compares with `generate` and with the bound: whoever writes one
 token has to read all weights but the embedding table once, and memory gives them at the rate that is measured between rounds.
 """

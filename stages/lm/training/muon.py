@@ -17,15 +17,18 @@ MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration: they push every singular value in (0, 1] to between 0.7 and 1.2 in five rounds."""
 ROUNDS = 5
+EMBEDDINGS = 10
+"""So many times the learning rate for the embeddings of a model with an output layer of its own: they are drawn with a standard
+deviation of 1, where that of matrices is about a tenth."""
 
 
 class Muon(AdamW):
-    """Parameter groups with `orthogonal: True` hold matrices and take Muon's step, the others AdamW's."""
+    """Parameter groups with `orthogonal: True` hold matrices and take Muon's step, the others AdamW's; longer with `input: True`."""
 
     def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         gradient = parameter.grad
         if gradient is None or not group.get("orthogonal", False):
-            super()._update(parameter, group)
+            super()._update(parameter, group | {"lr": group["lr"] * (EMBEDDINGS if group.get("input") else 1)})
             return
         state = self.state[parameter]
         if not state:

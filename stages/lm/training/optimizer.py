@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stages.lm.models.layers import Linear
+from stages.lm.models.layers import Embedding, Linear
 from stages.lm.training.settings import TrainingSettings
 
 OUTPUT_LAYER = "lm_head"
@@ -60,10 +60,11 @@ class AdamW(torch.optim.Optimizer):
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Every trainable parameter in one of three groups: matrices inside the model, the output layer, and all else.
+    """Every trainable parameter in one of four groups: matrices inside the model, the output layer, embeddings, and all else.
 
     The matrices of linear layers are decayed; what else there is, embeddings and norms, is not. An output layer tied to the
-    embeddings counts as an embedding. Groups of matrices inside the model are marked `orthogonal`, for optimizers that know it.
+    embeddings is neither, but among all else. For optimizers that know it, the group of matrices inside the model is marked
+    `orthogonal`, and that of the embeddings `input`.
     """
     linear = {id(module.weight): name for name, module in model.named_modules() if isinstance(module, LINEAR)}
     other = {
@@ -72,18 +73,24 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
         if not isinstance(module, LINEAR)
         for parameter in module.parameters(recurse=False)
     }
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, Embedding)}
     inside: list[Tensor] = []
     head: list[Tensor] = []
+    embeddings: list[Tensor] = []
     rest: list[Tensor] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
             decayed = id(parameter) in linear and id(parameter) not in other
             is_head = decayed and linear[id(parameter)].rpartition(".")[2] == OUTPUT_LAYER
-            group = rest if not decayed else head if is_head else inside
+            undecayed = embeddings if id(parameter) in tables - linear.keys() else rest
+            group = undecayed if not decayed else head if is_head else inside
             group.append(parameter)
+    if not head:  # the embeddings are what the output is computed with
+        embeddings, rest = [], embeddings + rest
     groups = [
         {"params": inside, "weight_decay": weight_decay, "orthogonal": True},
         {"params": head, "weight_decay": weight_decay},
+        {"params": embeddings, "weight_decay": 0.0, "input": True},
         {"params": rest, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]

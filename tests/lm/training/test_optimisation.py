@@ -68,10 +68,11 @@ def test_every_parameter_is_in_exactly_one_group(tied: bool) -> None:
     groups = parameter_groups(model, 0.1)
     members = [[names[id(p)] for p in group["params"]] for group in groups]
     assert sorted(name for group in members for name in group) == sorted(names.values())
-    assert {name.split(".")[-2] for name in members[-1]} == {"token_embeddings", "ln1", "ln2", "ln_final"}
-    assert members[1:-1] == ([] if tied else [["lm_head.weight"]])
-    assert [group["weight_decay"] for group in groups] == [0.1] * (len(groups) - 1) + [0.0]
+    assert {name.split(".")[-2] for name in members[-1]} == {"ln1", "ln2", "ln_final"} | ({"token_embeddings"} if tied else set())
+    assert members[1:-1] == ([] if tied else [["lm_head.weight"], ["token_embeddings.weight"]])
+    assert [group["weight_decay"] for group in groups] == ([0.1, 0.0] if tied else [0.1, 0.1, 0.0, 0.0])
     assert [group.get("orthogonal", False) for group in groups] == [True] + [False] * (len(groups) - 1)
+    assert [group.get("input", False) for group in groups] == ([False, False] if tied else [False, False, True, False])
 
 
 def test_the_built_optimizer_uses_the_settings() -> None:
@@ -94,15 +95,17 @@ def test_orthogonalized_keeps_the_singular_vectors_and_levels_the_values(shape: 
 def test_muon_steps_matrices_by_its_rule_and_the_rest_as_adamw() -> None:
     generator = torch.Generator().manual_seed(1)
     start, gradient = (torch.randn(6, 4, generator=generator) for _ in range(2))
-    matrix, muon_rest, adamw_rest = (torch.nn.Parameter(start.clone()) for _ in range(3))
-    groups = [{"params": [matrix], "orthogonal": True}, {"params": [muon_rest]}]
-    optimizers = [Muon(groups, lr=0.1, weight_decay=0.5), AdamW([adamw_rest], lr=0.1, weight_decay=0.5)]
+    matrix, muon_rest, table, adamw_rest, adamw_table = (torch.nn.Parameter(start.clone()) for _ in range(5))
+    groups = [{"params": [matrix], "orthogonal": True}, {"params": [muon_rest]}, {"params": [table], "input": True}]
+    plain = [{"params": [adamw_rest]}, {"params": [adamw_table], "lr": 1.0}]
+    optimizers = [Muon(groups, lr=0.1, weight_decay=0.5), AdamW(plain, lr=0.1, weight_decay=0.5)]
     for _ in range(2):
-        for parameter in (matrix, muon_rest, adamw_rest):
+        for parameter in (matrix, muon_rest, table, adamw_rest, adamw_table):
             parameter.grad = gradient.clone()
         for optimizer in optimizers:
             optimizer.step()
     assert torch.equal(muon_rest, adamw_rest)
+    assert torch.equal(table, adamw_table)
     # By hand: the same gradient twice leaves its direction, so both steps are 0.1 * 0.2 * sqrt(6) times the same matrix.
     step = 0.1 * 0.2 * 6**0.5 * orthogonalized(gradient)
     torch.testing.assert_close(matrix.detach(), (start * 0.95 - step) * 0.95 - step)
