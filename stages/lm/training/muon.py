@@ -23,7 +23,7 @@ deviation of 1, where that of matrices is about a tenth."""
 
 
 class Muon(AdamW):
-    """Parameter groups with `orthogonal: True` hold matrices and take Muon's step, the others AdamW's; longer with `input: True`."""
+    """Parameter groups with `orthogonal: True` take Muon's step, the others AdamW's, and a longer one with `input: True`."""
 
     def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         gradient = parameter.grad
