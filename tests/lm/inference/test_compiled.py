@@ -81,6 +81,19 @@ def test_there_is_code_for_every_length(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(made) == 11
 
 
+def test_a_ring_and_a_whole_cache_have_their_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same shape, where the window is as wide as the context."""
+    made = []
+    monkeypatch.setattr(compiled, "compiled", lambda method: made.append(method) or method)
+    plain = registry.build(settings(layers=1, context_length=8, attention="sliding", window=8), 19, 0)
+    model = CompiledLM(plain)
+    for can_go_back in (False, True, False, True):
+        state = model.start(1, can_go_back)
+        model.advance(state, torch.tensor([[3, 1]]))
+        model.advance(state, torch.tensor([[4]]))
+    assert len(made) == 2
+
+
 @torch.inference_mode()
 def test_two_models_have_their_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the same weights and shapes, but with another number of heads; and of other modules."""
