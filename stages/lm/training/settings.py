@@ -33,8 +33,8 @@ class TrainingSettings(Settings):
     """How a language model's windows are taken from the text. epochs: every window once an epoch, in an order of its own;
     random: windows from anywhere; documents: as epochs, but no token sees another document than its own."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """muon makes the steps of the matrices inside the model orthogonal, and is AdamW for the rest, with ten times the learning rate
-    for embeddings that the output layer does not share."""
+    """muon makes the steps of the matrices inside the model orthogonal, and is AdamW for the rest, with ten times the learning
+    rate for embeddings that the output layer does not share."""
     learning_rate: PositiveFloat = 1e-3
     """The highest learning rate, reached at the end of the warm-up."""
     min_learning_rate: NonNegativeFloat | None = None
