@@ -1,6 +1,6 @@
 """How fast texts are written, beside Hugging Face's `generate` on the same weights in the same process.
 
-    python tests/benchmarks/decoding.py [--rounds 5] [--texts 3] [--batch-sizes 1 16] [--threads 2] [--ways "stagecraft, bf16"]
+    python tests/benchmarks/decoding.py [--rounds 5] [--texts 3] [--batch-sizes 1 16] [--threads 2] [--ways WAY ...]
 
 The shape is the course's for TinyStories: vocabulary 10,000, context 256, width 512, 4 layers, 16 heads; 22.7M parameters. The
 weights are drawn, exported by `stages.lm.hub` and loaded by transformers. A prompt of 16 tokens, 128 new ones, drawn from the 50

@@ -29,7 +29,7 @@ class CompiledLM:
     def __init__(self, model: TransformerLM) -> None:
         self.model, self.vocab_size, self.context_length = model, model.vocab_size, model.context_length
         self._code: dict[Any, Any] = {}
-        """By what it is compiled for."""
+        """Compiled methods by what they are compiled for."""
 
     def start(self, batch: int, can_go_back: bool = False) -> TransformerState:
         return self.model.start(batch, can_go_back)
@@ -62,8 +62,8 @@ class CompiledLM:
 
 
 def compiled(method: Any) -> Any:
-    """A model's method by compiled code that does not look whether anything has changed, as nothing does that it is called with:
-    that would take longer than anything beside its products.
+    """A model's method by compiled code that is only ever called with the kinds of arguments that it was made for, and does not
+    check them: that would take longer than anything beside its products.
 
     The compiler keeps what it has made by the code that it was made of, so the method gets code of its own.
     """

@@ -2,7 +2,7 @@
 
 The step of a matrix has all singular values near 1, so that rare directions of the gradient are learned as fast as common ones.
 Its length is brought to that of an AdamW step (Liu et al. 2025, "Muon is Scalable for LLM Training", section 2.2), so that one
-learning rate and one weight decay serve both.
+learning rate and one weight decay serve both, but for embeddings.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 EMBEDDINGS = 10
 """So many times the learning rate for the embeddings of a model with an output layer of its own: they are drawn with a standard
-deviation of 1, where that of matrices is about a tenth."""
+deviation of 1, where that of matrices is a tenth or less."""
 
 
 class Muon(AdamW):

@@ -63,8 +63,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     """Every trainable parameter in one of four groups: matrices inside the model, the output layer, embeddings, and all else.
 
     The matrices of linear layers are decayed; what else there is, embeddings and norms, is not. An output layer tied to the
-    embeddings is neither, but among all else. For optimizers that know it, the group of matrices inside the model is marked
-    `orthogonal`, and that of the embeddings `input`.
+    embeddings is neither, but among all else, as are embeddings where there is no output layer beside them. For optimizers that
+    know it, the group of matrices inside the model is marked `orthogonal`, and that of the embeddings `input`.
     """
     linear = {id(module.weight): name for name, module in model.named_modules() if isinstance(module, LINEAR)}
     other = {
@@ -73,7 +73,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
         if not isinstance(module, LINEAR)
         for parameter in module.parameters(recurse=False)
     }
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, Embedding)}
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, Embedding)} - linear.keys()
     inside: list[Tensor] = []
     head: list[Tensor] = []
     embeddings: list[Tensor] = []
@@ -82,7 +82,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
         if parameter.requires_grad:
             decayed = id(parameter) in linear and id(parameter) not in other
             is_head = decayed and linear[id(parameter)].rpartition(".")[2] == OUTPUT_LAYER
-            undecayed = embeddings if id(parameter) in tables - linear.keys() else rest
+            undecayed = embeddings if id(parameter) in tables else rest
             group = undecayed if not decayed else head if is_head else inside
             group.append(parameter)
     if not head:  # the embeddings are what the output is computed with
